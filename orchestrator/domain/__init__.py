@@ -1,0 +1,1 @@
+"""Vocabulary: frozen records and pure decisions; standard library only."""

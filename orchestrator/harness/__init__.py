@@ -1,0 +1,1 @@
+"""Agent command lines: how each harness is launched, read and stopped."""

@@ -1,0 +1,1 @@
+"""Markdown: the vault that operators own, read, planned and kept in step."""
