@@ -1,0 +1,155 @@
+"""What can be set: every key, its type, its default and its meaning."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DatabaseSettings(Section):
+    url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL; absent: an SQLite file `orchestrator.db` in the home directory.",
+    )
+
+
+class VaultSettings(Section):
+    path: Path | None = Field(
+        default=None, description="The vault's directory; absent: `vault` in the home directory."
+    )
+    scan_seconds: Positive = Field(default=5.0, description="How often the whole vault is looked at again.")
+
+
+class WorkerSettings(Section):
+    name: str = Field(
+        default_factory=socket.gethostname, min_length=1, description="Name of this host among the workers."
+    )
+    slots: Count = Field(default=4, description="Attempts at once on this host.")
+    starts_at_once: Count = Field(
+        default_factory=lambda: os.cpu_count() or 1, description="Agents in start-up at the same time."
+    )
+    lease_seconds: Positive = Field(default=30.0, description="How long a claim holds without a heartbeat.")
+    heartbeat_seconds: Positive = Field(default=5.0, description="How often leases are extended.")
+    poll_seconds: Positive = Field(default=5.0, description="Slow look behind the wake-up by the database.")
+    drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=20.0, description="How long running attempts may go on after SIGTERM before they are put off."
+    )
+
+
+class ClaudeSettings(Section):
+    cli_path: Path | None = Field(
+        default=None, description="The Claude Code executable; absent: PATH, then the extra `claude`."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="Key for the model's service (also ANTHROPIC_API_KEY)."
+    )
+    base_url: str | None = Field(
+        default=None, description="Address of the model's service; absent: the CLI's own."
+    )
+    model: str | None = Field(default=None, description="Model where no profile names one; a full name.")
+    permission_mode: str | None = Field(
+        default=None, description="Permission mode where no profile names one."
+    )
+    max_budget_usd: Positive | None = Field(
+        default=None, description="Spend of one attempt where no profile limits it."
+    )
+    timeout_seconds: Positive | None = Field(
+        default=None, description="Length of one attempt where no profile limits it."
+    )
+    start_seconds: Positive = Field(
+        default=90.0, description="An agent that has not reported for duty by then is ended."
+    )
+    stall_seconds: Positive = Field(
+        default=900.0, description="An agent that says nothing for so long is ended."
+    )
+    max_retries: Annotated[int, Field(ge=0, le=15)] = Field(
+        default=3, description="Tries of the CLI itself for one request to the model's service."
+    )
+    allow_bypass: bool = Field(default=False, description="Whether a profile may ask for bypassPermissions.")
+    sandboxed: bool = Field(
+        default=False, description="Operator's word that agents here run inside a sandbox."
+    )
+
+
+class PolicySettings(Section):
+    """The ceiling: what this installation allows at most, applied after every profile."""
+
+    allowed_tools: tuple[str, ...] | None = Field(
+        default=None, description="No other tools are ever granted."
+    )
+    denied_tools: tuple[str, ...] = Field(default=(), description="Never granted, whatever a profile says.")
+    mcp_servers: tuple[str, ...] | None = Field(
+        default=None, description="No other MCP servers are ever started."
+    )
+    permission_modes: tuple[str, ...] | None = Field(
+        default=None, description="No other modes are ever used."
+    )
+    max_turns: Count | None = Field(default=None, description="Turns of one attempt at most.")
+    max_tokens_per_task: Count | None = Field(default=None, description="Tokens of one attempt at most.")
+    max_budget_usd: Positive | None = Field(default=None, description="Spend of one attempt at most.")
+    timeout_seconds: Positive | None = Field(default=None, description="Length of one attempt at most.")
+
+
+class LogSettings(Section):
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is shown."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Built by `load`, which knows the sources."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="ORCHESTRATOR_",
+        env_nested_delimiter="__",
+        validate_default=True,
+    )
+
+    home: Path = Field(description="Directory of all state; from ORCHESTRATOR_HOME, or XDG_STATE_HOME.")
+    secrets_dir: Path | None = Field(
+        default=None, description="Directory with one file per secret; also CREDENTIALS_DIRECTORY of systemd."
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    vault: VaultSettings = VaultSettings()
+    worker: WorkerSettings = WorkerSettings()
+    claude: ClaudeSettings = ClaudeSettings()
+    policy: PolicySettings = PolicySettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: it asks each source itself, to know which one a value came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.home / 'orchestrator.db'}"
+
+    @property
+    def vault_path(self) -> Path:
+        return self.vault.path or self.home / "vault"
