@@ -50,6 +50,9 @@ matrix: env second-cli ## Print the whitelist matrix: permission modes x calls x
 bench: env ## Run the benchmarks; each prints its figures with machine and versions
 	@for name in spawn claim wake stream sync; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
 
+docs: env ## Write the generated parts of the documentation anew
+	$(BIN)/python -m orchestrator.settings.page docs/settings.md
+
 second-cli: ## A second version of the Claude Code executable, for the tests (needs npm, else they are skipped)
 	@if [ -d $(SECOND_CLI)/node_modules ]; then :; \
 	elif command -v npm >/dev/null; then \
