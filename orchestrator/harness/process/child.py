@@ -1,0 +1,176 @@
+"""Child: one running agent, its three pipes and how it ended."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from orchestrator.harness.process.frame import Framer, Item
+from orchestrator.harness.process.inbox import Inbox
+from orchestrator.harness.process.isolation import Containment
+from orchestrator.harness.process.leftovers import ProcessIdentity
+from orchestrator.harness.process.pipes import Input, Output, Tail
+
+STDERR_KEPT = 64 << 10
+"""How much of the end of stderr is kept, in bytes."""
+
+PIPE_SIZE = 1 << 20
+"""What we ask for as stdout's pipe, in bytes: room for what an agent prints while the worker is busy."""
+
+LATE_OUTPUT_SECONDS = 5.0
+"""How long after its end an agent's pipes may stay open: it may have passed one on to a process outside its tree."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    """How a child ended: an exit code, or the number of the signal that ended it."""
+
+    code: int | None
+    signal: int | None
+    max_rss_bytes: int
+    """Of the largest process in the tree."""
+
+    cpu_seconds: float
+    """Of the tree, as far as its processes were waited for."""
+
+
+class Child:
+    """A running agent. `start` makes it and sees to its end; `stop` and `finish` end it earlier and with more care."""
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        *,
+        identity: ProcessIdentity,
+        containment: Containment,
+        inbox: Inbox,
+    ) -> None:
+        self.identity = identity
+        self.containment = containment
+        self.exit: Exit | None = None
+        self._popen = popen
+        self._inbox = inbox
+        self._stderr = Tail(STDERR_KEPT)
+        self._input = Input()
+        self._outputs: list[asyncio.BaseTransport] = []
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._watch()
+
+    @property
+    def pid(self) -> int:
+        """Of the outermost process, which is also the number of its process group and session."""
+        return self._popen.pid
+
+    @property
+    def stderr(self) -> str:
+        """The last 64 KiB of what it printed there."""
+        return self._stderr.text
+
+    @property
+    def stderr_bytes(self) -> int:
+        """How much it printed there altogether."""
+        return self._stderr.total
+
+    async def connect(self) -> None:
+        """Attach the pipes to the loop. Reading begins now and never stops, whoever listens."""
+        assert self._popen.stdout is not None
+        with contextlib.suppress(OSError):  # the user's allowance of pipe memory is used up
+            fcntl.fcntl(self._popen.stdout, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        await self._loop.connect_write_pipe(lambda: self._input, self._popen.stdin)
+        stdout, _ = await self._loop.connect_read_pipe(lambda: Output(self._inbox), self._popen.stdout)
+        self._outputs.append(stdout)
+        stderr, _ = await self._loop.connect_read_pipe(lambda: self._stderr, self._popen.stderr)
+        self._outputs.append(stderr)
+
+    async def messages(self) -> AsyncIterator[Item]:
+        """What it prints on stdout, until it closes it; to be iterated once. A slow reader loses nothing.
+
+        Raises `OutputLost` after the last item that could be kept.
+        """
+        framer = Framer()
+        while (chunk := await self._inbox.get()) is not None:
+            for item in framer.feed(chunk):
+                yield item
+            await asyncio.sleep(0)  # working off a backlog must not starve everybody else
+        for item in framer.finish():
+            yield item
+
+    async def write(self, line: bytes) -> bool:
+        """Write to stdin, waiting while the agent does not read. False when it has closed stdin or ended."""
+        return await self._input.write(line)
+
+    def close_stdin(self) -> None:
+        """Tell it that nothing more will come."""
+        self._input.close()
+
+    async def wait(self) -> Exit:
+        """Wait until it has ended. Its output may still have to be read."""
+        await self._ended.wait()
+        assert self.exit is not None
+        return self.exit
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to its process group: the wrapper blocks what is sent to itself alone. Nothing happens once it
+        has ended; until then the number cannot have passed to another process."""
+        if self.exit is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def signal_outermost(self, number: signal.Signals) -> None:
+        if self.exit is None:
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """Let go of the pipes and of what was printed and not read."""
+        self._input.abort()
+        self._close_outputs()
+        self._inbox.discard()
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if pipe is not None and not self._outputs:
+                pipe.close()
+
+    def _close_outputs(self) -> None:
+        for transport in self._outputs:
+            transport.close()
+
+    def _watch(self) -> None:
+        """Learn of the end without reaping it elsewhere: only here, in the loop, does the process id become free."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError:  # a sandbox without that system call
+            threading.Thread(target=self._watch_from_thread, name=f"wait-{self.pid}", daemon=True).start()
+            return
+        self._loop.add_reader(pidfd, self._on_pidfd, pidfd)
+
+    def _on_pidfd(self, pidfd: int) -> None:
+        self._loop.remove_reader(pidfd)
+        os.close(pidfd)
+        self._reap()
+
+    def _watch_from_thread(self) -> None:
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, nobody asks any more
+            self._loop.call_soon_threadsafe(self._reap)
+
+    def _reap(self) -> None:
+        _, status, usage = os.wait4(self.pid, 0)
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self.exit = _exit(self._popen.returncode, usage)
+        self._ended.set()
+        self._loop.call_later(LATE_OUTPUT_SECONDS, self._close_outputs)
+
+
+def _exit(returncode: int, usage: resource.struct_rusage) -> Exit:
+    return Exit(
+        code=returncode if returncode >= 0 else None,
+        signal=-returncode if returncode < 0 else None,
+        max_rss_bytes=usage.ru_maxrss << 10,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+    )

@@ -1,0 +1,137 @@
+"""Leftovers: processes of an attempt that outlived the worker which started them."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.harness.process.environment import MARKER
+
+PROC = Path("/proc")
+ROUNDS = 50
+ROUND_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessIdentity:
+    """Which process it was, beyond its number: numbers are used again, this triple is not."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot: field 22 of /proc/<pid>/stat."""
+
+    boot: str
+    attempt: str
+    """What its environment says under `MARKER`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """A line of the process table."""
+
+    pid: int
+    parent: int
+    started: int
+    state: str
+
+
+def boot_id() -> str:
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def identify(pid: int, *, attempt: str) -> ProcessIdentity:
+    """Raises `ProcessLookupError` when there is no such process."""
+    process = look_up(pid)
+    if process is None:
+        raise ProcessLookupError(pid)
+    return ProcessIdentity(pid=pid, started=process.started, boot=boot_id(), attempt=attempt)
+
+
+def look_up(pid: int) -> Process | None:
+    try:
+        stat = (PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The program's name, in parentheses, may contain anything; what follows the last one is fixed.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Process(pid=pid, parent=int(fields[1]), started=int(fields[19]), state=fields[0].decode())
+
+
+def processes() -> Iterator[Process]:
+    """The whole table, but for the dead that nobody has waited for yet."""
+    for name in os.listdir(PROC):
+        if name.isdigit() and (process := look_up(int(name))) is not None and process.state not in "ZX":
+            yield process
+
+
+def children_of(pid: int) -> list[Process]:
+    return [process for process in processes() if process.parent == pid]
+
+
+def end_leftovers(identities: Iterable[ProcessIdentity], attempts: Collection[str] = ()) -> list[int]:
+    """Kill what is left of attempts of an earlier worker; returns the ids of the processes killed.
+
+    A process is ours when it is one that was recorded (same id, same start, same boot) or when its environment names
+    one of these attempts (`attempts` adds some of which no process was recorded); its descendants go with it. Blocks, at
+    worst for some seconds. Raises nothing: what cannot be killed (another user's) is not in the result.
+    """
+    boot = boot_id()
+    recorded = {(known.pid, known.started) for known in identities if known.boot == boot}
+    names = {known.attempt for known in identities} | set(attempts)
+    killed: set[int] = set()
+    for _ in range(ROUNDS):
+        targets = _targets(recorded, names - {""})
+        hit = [process.pid for process in targets if kill_exactly(process)]
+        if not hit:
+            break
+        killed.update(hit)
+        time.sleep(ROUND_SECONDS / 10 if len(killed) == len(hit) else ROUND_SECONDS)
+    return sorted(killed)
+
+
+def _targets(recorded: set[tuple[int, int]], attempts: set[str]) -> list[Process]:
+    table = {process.pid: process for process in processes()}
+    mine = {
+        pid
+        for pid, process in table.items()
+        if (pid, process.started) in recorded or _marker(pid) in attempts
+    }
+    children: dict[int, list[int]] = {}
+    for process in table.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    waiting = list(mine)
+    while waiting:
+        below = [pid for pid in children.get(waiting.pop(), ()) if pid not in mine]
+        mine.update(below)
+        waiting.extend(below)
+    return [table[pid] for pid in mine - {os.getpid()}]
+
+
+def _marker(pid: int) -> str | None:
+    try:
+        environment = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return None
+    start = f"{MARKER}=".encode()
+    for entry in environment.split(b"\0"):
+        if entry.startswith(start):
+            return os.fsdecode(entry[len(start) :])
+    return None
+
+
+def kill_exactly(process: Process) -> bool:
+    """Kill this process and no other: the descriptor is opened first and the start time compared after, so that the id
+    cannot have passed to another one in between."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            now = look_up(process.pid)
+            if now is not None and now.started == process.started:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                return True
+        finally:
+            os.close(descriptor)
+    return False

@@ -1,0 +1,134 @@
+"""Spawning: start an agent in its containment, and see to its end however the scope is left."""
+
+import errno
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from orchestrator.domain.errors import StartRefused
+from orchestrator.harness.process.child import Child
+from orchestrator.harness.process.environment import DEFAULTS, MARKER
+from orchestrator.harness.process.inbox import Inbox
+from orchestrator.harness.process.isolation import Isolation, Limits
+from orchestrator.harness.process.leftovers import identify
+from orchestrator.harness.process.stop import kill, shielded
+
+
+@asynccontextmanager
+async def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    isolation: Isolation,
+    limits: Limits | None = None,
+    spool: Path | None = None,
+) -> AsyncIterator[Child]:
+    """Run an agent for as long as the scope lasts; whoever leaves it, leaves nothing running.
+
+    `env` is the whole environment. `spool` is where output waits that nobody reads, by default the agent's TMPDIR.
+    Raises `StartRefused`, naming the file and the way out, when the program, the directory or the command line is unusable.
+
+    To be called from the main thread: the kernel ties the agent's life (`PR_SET_PDEATHSIG`) to the thread that
+    started it, not to the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "agents are started from the main thread: they die with the thread that starts them"
+        )
+    child = _launch(argv, cwd=cwd, env=env, isolation=isolation, limits=limits or Limits(), spool=spool)
+    try:
+        await child.connect()
+        yield child
+    finally:
+        try:
+            await kill(child)
+        finally:
+            child.close()
+
+
+def _launch(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    isolation: Isolation,
+    limits: Limits,
+    spool: Path | None,
+) -> Child:
+    program = _usable_program(argv[0], env)
+    if not cwd.is_dir():
+        raise StartRefused(
+            f"the working directory {cwd} is not there or not a directory; create it or name another"
+        )
+    command = isolation.command([program, *argv[1:]], limits)
+    try:
+        popen = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            close_fds=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StartRefused(_why(error, program, cwd, command, env)) from error
+    except ValueError as error:  # a zero byte
+        raise StartRefused(
+            f"{program} cannot be started: {error}; remove the character from the value"
+        ) from error
+    inbox = Inbox(spool or Path(env.get("TMPDIR", "/tmp")))
+    identity = identify(popen.pid, attempt=env.get(MARKER, ""))
+    return Child(popen, identity=identity, containment=isolation.containment, inbox=inbox)
+
+
+def _usable_program(name: str, env: Mapping[str, str]) -> str:
+    """The absolute path of a program that can be run. Checked here, since the wrapper that runs it can only say so
+    with an exit code."""
+    search = env.get("PATH", DEFAULTS["PATH"])
+    found = shutil.which(name, path=search)
+    if found is None:
+        if os.sep in name and Path(name).exists():
+            raise StartRefused(
+                f"{name} is not an executable file; chmod +x it, or name another one in the settings"
+            )
+        where = "" if os.sep in name else f" on PATH ({search})"
+        raise StartRefused(f"{name} was not found{where}; install it, or give its path in the settings")
+    path = Path(found).absolute()
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(256)
+    except OSError:  # may be run, may not be read: fine
+        return str(path)
+    if beginning.startswith(b"#!"):
+        words = beginning[2:].split(b"\n")[0].split()
+        if not words or not Path(os.fsdecode(words[0])).exists():
+            raise StartRefused(
+                f"{path} asks for the interpreter {os.fsdecode(b' '.join(words))!r}, which is not there"
+            )
+    elif not beginning.startswith(b"\x7fELF"):
+        raise StartRefused(f"{path} is neither a program nor a script with a #! line; install it again")
+    return str(path)
+
+
+def _why(error: OSError, program: str, cwd: Path, command: Sequence[str], env: Mapping[str, str]) -> str:
+    match error.errno:
+        case errno.E2BIG:
+            longest = max(len(os.fsencode(word)) for word in [*command, *map("=".join, env.items())])
+            return (
+                f"{program} cannot be started: its command line and environment are too long "
+                f"(the longest piece has {longest} bytes, 131071 are possible); put long texts into files"
+            )
+        case errno.EMFILE | errno.ENFILE:
+            return f"{program} cannot be started: too many open files; raise LimitNOFILE or run fewer agents at once"
+        case errno.EAGAIN | errno.ENOMEM:
+            return f"{program} cannot be started: no memory or processes left ({error.strerror}); run fewer at once"
+        case _:
+            return f"{program} cannot be started in {cwd}: {error.strerror} ({error.filename}); check the permissions"
