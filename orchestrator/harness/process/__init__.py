@@ -6,13 +6,13 @@
         await child.write(b'{"type":"user",...}\\n')               # False when nobody reads any more
         async for item in child.messages():                        # dict | NotJson | Oversized | Truncated
             ...
-        stopped = await finish(child)                              # after the result: end of input, then force
+        stopped = await finish(child)                              # after the result: end of input, force
     # or: await stop(child, interrupt=ask_over_the_protocol)       # while it is at work
-    stopped.exit                                                   # Exit(code, signal, max_rss_bytes, cpu_seconds)
+    stopped.exit                                                   # Exit(code, signal, max_rss_bytes, ...)
 
-Leaving the scope, by an exception or a cancellation too, ends the tree. `child.identity` goes into the attempt's record;
-`end_leftovers(identities)` ends what an earlier worker left. Facts: `StartRefused` before anything ran,
-`OutputLost` from `messages()` when the disk could not take what was printed.
+Leaving the scope, by an exception or a cancellation too, ends the tree. `child.identity` goes into the
+attempt's record; `end_leftovers(identities)` ends what an earlier worker left. Raised: `StartRefused`
+before anything ran, `OutputLost` from `messages()` when the disk could not take what was printed.
 """
 
 from orchestrator.harness.process.child import Child, Exit
@@ -36,8 +36,8 @@ __all__ = [
     "Limits",
     "Message",
     "NotJson",
-    "Oversized",
     "OutputLost",
+    "Oversized",
     "ProcessIdentity",
     "Rung",
     "Stopped",

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import IO
 
 from orchestrator.harness.process.frame import Framer, Item
 from orchestrator.harness.process.inbox import Inbox
@@ -24,7 +25,12 @@ PIPE_SIZE = 1 << 20
 """What we ask for as stdout's pipe, in bytes: room for what an agent prints while the worker is busy."""
 
 LATE_OUTPUT_SECONDS = 5.0
-"""How long after its end an agent's pipes may stay open: it may have passed one on to a process outside its tree."""
+"""How long after its end an agent's pipes may stay open: a process outside its tree may have been given
+one."""
+
+UNSHARE_ON_SIGKILL = b"unshare: sigprocmask unblock failed: Invalid argument\n"
+"""What util-linux 2.38 says, and then ends with code 1, when the process in its namespace was killed by
+SIGKILL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,14 +40,15 @@ class Exit:
     code: int | None
     signal: int | None
     max_rss_bytes: int
-    """Of the largest process in the tree."""
+    """Of the largest process in the tree; never less than the worker had when it started it (Linux counts
+    that in)."""
 
     cpu_seconds: float
     """Of the tree, as far as its processes were waited for."""
 
 
 class Child:
-    """A running agent. `start` makes it and sees to its end; `stop` and `finish` end it earlier and with more care."""
+    """A running agent. `start` makes it and sees to its end; `stop` and `finish` end it with more care."""
 
     def __init__(
         self,
@@ -59,6 +66,8 @@ class Child:
         self._stderr = Tail(STDERR_KEPT)
         self._input = Input()
         self._outputs: list[asyncio.BaseTransport] = []
+        self._unconnected = [pipe for pipe in (popen.stdin, popen.stdout, popen.stderr) if pipe is not None]
+        self._late: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watch()
@@ -80,14 +89,18 @@ class Child:
 
     async def connect(self) -> None:
         """Attach the pipes to the loop. Reading begins now and never stops, whoever listens."""
-        assert self._popen.stdout is not None
+        stdin, stdout, stderr = self._unconnected
         with contextlib.suppress(OSError):  # the user's allowance of pipe memory is used up
-            fcntl.fcntl(self._popen.stdout, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        await self._loop.connect_write_pipe(lambda: self._input, self._popen.stdin)
-        stdout, _ = await self._loop.connect_read_pipe(lambda: Output(self._inbox), self._popen.stdout)
-        self._outputs.append(stdout)
-        stderr, _ = await self._loop.connect_read_pipe(lambda: self._stderr, self._popen.stderr)
-        self._outputs.append(stderr)
+            fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        await self._connect_output(Output(self._inbox), stdout)
+        await self._connect_output(self._stderr, stderr)
+        await self._loop.connect_write_pipe(lambda: self._input, stdin)
+        self._unconnected.clear()
+
+    async def _connect_output(self, protocol: asyncio.Protocol, pipe: IO[bytes]) -> None:
+        transport, _ = await self._loop.connect_read_pipe(lambda: protocol, pipe)
+        self._outputs.append(transport)
+        self._unconnected.remove(pipe)
 
     async def messages(self) -> AsyncIterator[Item]:
         """What it prints on stdout, until it closes it; to be iterated once. A slow reader loses nothing.
@@ -117,13 +130,14 @@ class Child:
         return self.exit
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to its process group: the wrapper blocks what is sent to itself alone. Nothing happens once it
-        has ended; until then the number cannot have passed to another process."""
+        """Send a signal to its process group: the wrapper blocks what is sent to itself alone. Nothing
+        happens once it has ended; until then the number cannot have passed to another process."""
         if self.exit is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
     def signal_outermost(self, number: signal.Signals) -> None:
+        """Send a signal to the wrapper alone."""
         if self.exit is None:
             os.kill(self.pid, number)
 
@@ -132,16 +146,18 @@ class Child:
         self._input.abort()
         self._close_outputs()
         self._inbox.discard()
-        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
-            if pipe is not None and not self._outputs:
-                pipe.close()
+        for pipe in self._unconnected:
+            pipe.close()
+        if self._late is not None:
+            self._late.cancel()
 
     def _close_outputs(self) -> None:
         for transport in self._outputs:
             transport.close()
 
     def _watch(self) -> None:
-        """Learn of the end without reaping it elsewhere: only here, in the loop, does the process id become free."""
+        """Learn of the end. Only the loop reaps, so whoever signals in the loop cannot hit a number used
+        again."""
         try:
             pidfd = os.pidfd_open(self.pid)
         except OSError:  # a sandbox without that system call
@@ -161,10 +177,22 @@ class Child:
 
     def _reap(self) -> None:
         _, status, usage = os.wait4(self.pid, 0)
-        self._popen.returncode = os.waitstatus_to_exitcode(status)
-        self.exit = _exit(self._popen.returncode, usage)
+        self._popen.returncode = returncode = os.waitstatus_to_exitcode(status)
+        self._drain_stderr()
+        if returncode == 1 and self._stderr.strip(UNSHARE_ON_SIGKILL):
+            returncode = -signal.SIGKILL
+        self.exit = _exit(returncode, usage)
         self._ended.set()
-        self._loop.call_later(LATE_OUTPUT_SECONDS, self._close_outputs)
+        self._late = self._loop.call_later(LATE_OUTPUT_SECONDS, self._close_outputs)
+
+    def _drain_stderr(self) -> None:
+        """Read now what is already in the pipe: the last words tell how it ended."""
+        pipe = self._popen.stderr
+        if pipe is None or pipe.closed or os.get_blocking(pipe.fileno()):
+            return
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(pipe.fileno(), STDERR_KEPT):
+                self._stderr.data_received(data)
 
 
 def _exit(returncode: int, usage: resource.struct_rusage) -> Exit:

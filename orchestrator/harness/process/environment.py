@@ -9,8 +9,8 @@ ALWAYS = ("PATH", "LANG", "LC_ALL", "TZ")
 """Names that are passed on when the worker has them."""
 
 ONLY_BY_NAME = ("GIT_", "CLAUDECODE", "CLAUDE_", "ANTHROPIC_", "ORCHESTRATOR_", "LD_", "PYTHON")
-"""Beginnings of names that a pattern in the allow list never matches: they steer git, the agent, the loader or
-ourselves, and a value meant for the worker does harm in an agent."""
+"""Beginnings of names that a pattern in the allow list never matches: they steer git, the agent, the loader
+or ourselves, and a value meant for the worker does harm in an agent."""
 
 DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -26,8 +26,9 @@ def build_environment(
 ) -> dict[str, str]:
     """The whole environment of one attempt.
 
-    `allow` names what is passed on from `parent`: exactly, or by a pattern that ends in `*`. `extras` is taken as it
-    stands and wins over what is passed on. HOME, TMPDIR and the marker are the attempt's own whatever else is said.
+    `allow` names what is passed on from `parent`: exactly, or by a pattern that ends in `*`. `extras` is
+    taken as it stands and wins over what is passed on. HOME, TMPDIR and the marker are the attempt's own in
+    any case.
     """
     exact = {*ALWAYS, *(entry for entry in allow if not entry.endswith("*"))}
     patterns = tuple(entry[:-1] for entry in allow if entry.endswith("*"))

@@ -25,8 +25,8 @@ class OutputLost(OrchestratorError):
 class Inbox:
     """A queue of chunks whose writer never waits: a full pipe makes agents lose their last words.
 
-    Order is kept: once the file is in use, everything goes there until the reader has caught up. The file has no
-    name, so a worker that dies leaves none behind.
+    Order is kept: once the file is in use, everything goes there until the reader has caught up. The file has
+    no name, so a worker that dies leaves none behind.
     """
 
     def __init__(self, directory: Path, *, memory: int = MEMORY_LIMIT, spool: int = SPOOL_LIMIT) -> None:
@@ -91,7 +91,7 @@ class Inbox:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)
+                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
             view = memoryview(chunk)
             while view:
                 written = os.pwrite(self._file.fileno(), view, self._written)

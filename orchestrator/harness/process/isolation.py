@@ -25,13 +25,13 @@ class Containment(StrEnum):
     """The same for an ordinary user, by way of a user namespace in which he maps to himself."""
 
     SUPERVISOR = "supervisor"
-    """A process of ours adopts every orphan and kills them. An agent that kills the supervisor first, and then
-    leaves a daemon with an empty environment in a session of its own, escapes."""
+    """A process of ours adopts every orphan and kills them. What escapes: a daemon with an empty
+    environment in a session of its own, when its agent kills the supervisor as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Resource limits of an attempt, in bytes and seconds; `None` sets no limit. Core dumps are always off."""
+    """Resource limits of an attempt, in bytes and seconds; `None` sets none. Core dumps are always off."""
 
     address_space: int | None = None
     """Of each process. JavaScript runtimes reserve tens of gigabytes without using them."""
@@ -51,8 +51,9 @@ class Isolation:
     why_not: tuple[str, ...] = ()
 
     def command(self, argv: Sequence[str], limits: Limits) -> list[str]:
-        """The whole command line. `setpriv` dies with the worker and takes the namespace along; privileges gained by
-        set-user-ID programs are off, since a process of another user could not be killed."""
+        """The whole command line. `setpriv` arranges that the wrapper dies with the worker, and the
+        namespace dies with the wrapper; set-user-ID programs gain nothing, since a process of another user
+        could not be killed."""
         worker = [str(os.getpid()), "--"] if self.containment is Containment.SUPERVISOR else []
         return [*self.wrapper, *worker, *self._limited(limits), *argv]
 
@@ -75,8 +76,9 @@ class Isolation:
 
 
 def probe(allowed: Sequence[Containment] = tuple(Containment)) -> Isolation:
-    """Find out what holds here, by trying. Blocks for some milliseconds, at worst twice `PROBE_SECONDS`: call it once,
-    when the worker starts. `allowed` narrows the choice; the supervisor is the answer when nothing else is."""
+    """Find out what holds here, by trying. Blocks for some milliseconds, at worst twice `PROBE_SECONDS`:
+    call it once, when the worker starts. `allowed` narrows the choice; where nothing else works it is the
+    supervisor."""
     prlimit = shutil.which("prlimit")
     reasons: list[str] = []
     for containment in (Containment.NAMESPACE, Containment.USER_NAMESPACE):
@@ -109,7 +111,7 @@ def _namespace_wrapper(containment: Containment) -> tuple[str, ...]:
 
 
 def _try(wrapper: Sequence[str]) -> str:
-    """Why the wrapper does not work, or nothing. It has to start a program that finds itself to be process 1."""
+    """Why the wrapper does not work, or nothing. A program it starts must find itself to be process 1."""
     try:
         done = subprocess.run(
             [*wrapper, shutil.which("readlink") or "/bin/readlink", "/proc/self"],

@@ -37,6 +37,10 @@ class Process:
     started: int
     state: str
 
+    @property
+    def alive(self) -> bool:
+        return self.state not in "ZX"
+
 
 def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -62,21 +66,27 @@ def look_up(pid: int) -> Process | None:
 
 def processes() -> Iterator[Process]:
     """The whole table, but for the dead that nobody has waited for yet."""
-    for name in os.listdir(PROC):
-        if name.isdigit() and (process := look_up(int(name))) is not None and process.state not in "ZX":
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (process := look_up(int(entry.name))) is not None and process.alive:
             yield process
 
 
 def children_of(pid: int) -> list[Process]:
-    return [process for process in processes() if process.parent == pid]
+    """The living children, from the kernel's own list where it keeps one."""
+    try:
+        listed = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
+    except OSError:
+        return [process for process in processes() if process.parent == pid]
+    return [process for child in listed if (process := look_up(int(child))) is not None and process.alive]
 
 
 def end_leftovers(identities: Iterable[ProcessIdentity], attempts: Collection[str] = ()) -> list[int]:
     """Kill what is left of attempts of an earlier worker; returns the ids of the processes killed.
 
-    A process is ours when it is one that was recorded (same id, same start, same boot) or when its environment names
-    one of these attempts (`attempts` adds some of which no process was recorded); its descendants go with it. Blocks, at
-    worst for some seconds. Raises nothing: what cannot be killed (another user's) is not in the result.
+    A process is ours when it is one that was recorded (same id, same start, same boot) or when its
+    environment names one of these attempts (`attempts` adds some of which no process was recorded); its
+    descendants go with it. Blocks, at worst for some seconds. What cannot be killed, another user's, is not
+    in the result.
     """
     boot = boot_id()
     recorded = {(known.pid, known.started) for known in identities if known.boot == boot}
@@ -123,8 +133,8 @@ def _marker(pid: int) -> str | None:
 
 
 def kill_exactly(process: Process) -> bool:
-    """Kill this process and no other: the descriptor is opened first and the start time compared after, so that the id
-    cannot have passed to another one in between."""
+    """Kill this process and no other: the descriptor is opened first and the start time compared after, so
+    that the id cannot have passed to another one in between."""
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(process.pid)
         try:

@@ -15,7 +15,7 @@ class Output(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._inbox.put(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class names it
         self._inbox.close()
 
 
@@ -32,6 +32,14 @@ class Tail(asyncio.Protocol):
         self._kept += data
         if len(self._kept) > 2 * self._size:
             del self._kept[: -self._size]
+
+    def strip(self, ending: bytes) -> bool:
+        """Take this off the end; False when it was not there."""
+        found = self._kept.endswith(ending)
+        if found:
+            del self._kept[-len(ending) :]
+            self.total -= len(ending)
+        return found
 
     @property
     def text(self) -> str:
@@ -55,7 +63,7 @@ class Input(asyncio.BaseProtocol):
     def resume_writing(self) -> None:
         self._flowing.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class names it
         self._transport = None
         self._flowing.set()
 

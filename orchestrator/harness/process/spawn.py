@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from orchestrator.harness.process.environment import DEFAULTS, MARKER
 from orchestrator.harness.process.inbox import Inbox
 from orchestrator.harness.process.isolation import Isolation, Limits
 from orchestrator.harness.process.leftovers import identify
-from orchestrator.harness.process.stop import kill, shielded
+from orchestrator.harness.process.stop import kill
 
 
 @asynccontextmanager
@@ -30,11 +31,12 @@ async def start(
 ) -> AsyncIterator[Child]:
     """Run an agent for as long as the scope lasts; whoever leaves it, leaves nothing running.
 
-    `env` is the whole environment. `spool` is where output waits that nobody reads, by default the agent's TMPDIR.
-    Raises `StartRefused`, naming the file and the way out, when the program, the directory or the command line is unusable.
+    `env` is the whole environment. `spool` is where output waits that nobody reads yet, by default the
+    agent's TMPDIR. Raises `StartRefused`, naming the file and the way out, when program, directory or
+    command line is unusable.
 
-    To be called from the main thread: the kernel ties the agent's life (`PR_SET_PDEATHSIG`) to the thread that
-    started it, not to the process.
+    To be called from the main thread: the kernel ties the agent's life (`PR_SET_PDEATHSIG`) to the thread
+    that started it, not to the process.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -84,14 +86,22 @@ def _launch(
         raise StartRefused(
             f"{program} cannot be started: {error}; remove the character from the value"
         ) from error
-    inbox = Inbox(spool or Path(env.get("TMPDIR", "/tmp")))
-    identity = identify(popen.pid, attempt=env.get(MARKER, ""))
-    return Child(popen, identity=identity, containment=isolation.containment, inbox=inbox)
+    try:
+        return Child(
+            popen,
+            identity=identify(popen.pid, attempt=env.get(MARKER, "")),
+            containment=isolation.containment,
+            inbox=Inbox(spool or Path(env.get("TMPDIR") or tempfile.gettempdir())),
+        )
+    except BaseException:
+        popen.kill()
+        popen.wait()
+        raise
 
 
 def _usable_program(name: str, env: Mapping[str, str]) -> str:
-    """The absolute path of a program that can be run. Checked here, since the wrapper that runs it can only say so
-    with an exit code."""
+    """The absolute path of a program that can be run. Checked here, since the wrapper that runs it can only
+    say so with an exit code."""
     search = env.get("PATH", DEFAULTS["PATH"])
     found = shutil.which(name, path=search)
     if found is None:
@@ -122,13 +132,12 @@ def _why(error: OSError, program: str, cwd: Path, command: Sequence[str], env: M
     match error.errno:
         case errno.E2BIG:
             longest = max(len(os.fsencode(word)) for word in [*command, *map("=".join, env.items())])
-            return (
-                f"{program} cannot be started: its command line and environment are too long "
-                f"(the longest piece has {longest} bytes, 131071 are possible); put long texts into files"
-            )
+            why = f"a piece of its command line or environment has {longest} bytes, 131071 are possible"
+            way_out = "put long texts into files"
         case errno.EMFILE | errno.ENFILE:
-            return f"{program} cannot be started: too many open files; raise LimitNOFILE or run fewer agents at once"
+            why, way_out = "too many open files", "raise LimitNOFILE or run fewer agents at once"
         case errno.EAGAIN | errno.ENOMEM:
-            return f"{program} cannot be started: no memory or processes left ({error.strerror}); run fewer at once"
+            why, way_out = f"no memory or processes left ({error.strerror})", "run fewer agents at once"
         case _:
-            return f"{program} cannot be started in {cwd}: {error.strerror} ({error.filename}); check the permissions"
+            why, way_out = f"{error.strerror} ({error.filename}, in {cwd})", "check the permissions"
+    return f"{program} cannot be started: {why}; {way_out}"

@@ -35,7 +35,8 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grace:
-    """How long each rung waits, in seconds. Measured for Claude Code: an interrupt takes 0.2 to 1.6, SIGTERM up to 1.7."""
+    """How long each rung waits, in seconds. Seen with Claude Code: 0.2 to 1.6 for an interrupt, up to 1.7
+    for SIGTERM."""
 
     end_of_input: float = 5.0
     asked: float = 2.0
@@ -60,9 +61,9 @@ Interrupt = Callable[[], Coroutine[Any, Any, object]]
 async def stop(child: Child, *, interrupt: Interrupt | None = None, grace: Grace | None = None) -> Stopped:
     """End an agent that is at work: ask, wait, SIGTERM to the group, wait, kill everything.
 
-    `interrupt` asks over the harness's own protocol; without one, SIGINT goes to the group. May be called again, and
-    while another call is under way. Cancelling the caller does not stop the stopping: the cancellation is
-    delivered after the end.
+    `interrupt` asks over the harness's own protocol; without one, SIGINT goes to the group. May be called
+    again, and while another call is under way. Cancelling the caller does not stop the stopping: the
+    cancellation is delivered after the end.
     """
     grace = grace or Grace()
     return await shielded(_climb(child, _ask(child, interrupt, grace), grace))
@@ -83,7 +84,7 @@ async def kill(child: Child) -> Stopped:
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Carry work through to its end even when the caller is cancelled; the cancellation is raised afterwards."""
+    """Carry work to its end even when the caller is cancelled; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -104,6 +105,7 @@ async def _climb(child: Child, first: Coroutine[Any, Any, Rung] | None, grace: G
             first.close()
     else:
         rung = await _rungs(child, first, grace)
+    await _after_the_supervisor(child)
     if rung in (Rung.TERMINATED, Rung.KILLED, Rung.STUCK):
         log.info("process.stopped", pid=child.pid, rung=rung)
     return Stopped(rung=rung, exit=child.exit, seconds=time.monotonic() - began)
@@ -145,18 +147,29 @@ async def _end_input(child: Child, seconds: float) -> Rung:
 
 
 async def _kill(child: Child, seconds: float) -> Rung:
-    """Kill the tree from within: its first process (or the supervisor) takes all others along, and what stands around it
-    then reaps it and ends by itself. Only if that fails is the wrapper killed."""
+    """Kill the tree from within: the first process of a namespace takes all others along, and a supervisor
+    kills its own; the wrapper then reaps it and ends. Only if that does not come about is everything killed
+    from here."""
+    inner = children_of(child.pid)
     if child.containment is Containment.SUPERVISOR:
         child.signal_outermost(signal.SIGUSR1)
-    else:
-        for process in children_of(child.pid):
+    elif inner:
+        for process in inner:
             kill_exactly(process)
-    if await _ended(child, seconds / 2 if child.containment is Containment.SUPERVISOR else 0.5):
+    else:  # the wrapper is only just starting; whatever it becomes is in the group
+        child.signal_group(signal.SIGKILL)
+    if await _ended(child, seconds / 2):
         return Rung.KILLED
     await asyncio.to_thread(end_leftovers, [child.identity])
     child.signal_group(signal.SIGKILL)
-    return Rung.KILLED if await _ended(child, seconds) else Rung.STUCK
+    return Rung.KILLED if await _ended(child, seconds / 2) else Rung.STUCK
+
+
+async def _after_the_supervisor(child: Child) -> None:
+    """A supervisor that was itself killed leaves what it held."""
+    killed = child.exit is not None and child.exit.signal == signal.SIGKILL
+    if killed and child.containment is Containment.SUPERVISOR:
+        await asyncio.to_thread(end_leftovers, [child.identity])
 
 
 async def _ended(child: Child, seconds: float) -> bool:

@@ -2,10 +2,11 @@
 
     python -I -S supervisor.py WORKER_PID -- ARGV...
 
-It adopts every orphan below the agent (`PR_SET_CHILD_SUBREAPER`), daemons in sessions of their own included. When the
-agent ends, when SIGUSR1 arrives, or when the worker dies (which arrives as SIGUSR1 too), it kills children until none
-is left and then ends as the agent ended. Only direct children are killed: they cannot vanish before they are reaped
-here, so a process id is never mistaken, and their own children become ours by their death.
+It adopts every orphan below the agent (`PR_SET_CHILD_SUBREAPER`), daemons in sessions of their own
+included. When the agent ends, when SIGUSR1 arrives, or when the worker dies (which arrives as SIGUSR1 too),
+it kills children until none is left, and then ends as the agent ended. Only direct children are killed:
+they cannot vanish before they are reaped here, so a process id is never mistaken, and their own children
+become ours by their death.
 """
 
 import ctypes
@@ -30,11 +31,12 @@ def main() -> None:
         signal.signal(number, pass_by)
     signal.signal(signal.SIGUSR1, end)
     libc = ctypes.CDLL(None, use_errno=True)
-    for request, value in (
+    requests: tuple[tuple[int, int], ...] = (
         (PR_SET_CHILD_SUBREAPER, 1),
-        (PR_SET_PDEATHSIG, signal.SIGUSR1),
+        (PR_SET_PDEATHSIG, int(signal.SIGUSR1)),
         (PR_SET_NO_NEW_PRIVS, 1),
-    ):
+    )
+    for request, value in requests:
         if libc.prctl(request, value, 0, 0, 0) != 0:
             sys.exit(f"supervisor: prctl({request}): {os.strerror(ctypes.get_errno())}")
     if os.getppid() != worker:  # it died before we could ask to be told
@@ -44,8 +46,8 @@ def main() -> None:
         run(argv)
     # The pipes belong to the agent alone: its closing them must be seen by the worker.
     null = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
     if ending:
         os.kill(agent, signal.SIGKILL)
     status = wait_for_agent()
@@ -56,7 +58,7 @@ def main() -> None:
 def run(argv: list[str]) -> None:
     """Become the agent. A handler is reset by exec, an ignored signal is not: hence `pass_by`."""
     try:
-        os.execv(argv[0], argv)
+        os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
     except OSError as error:
         os.write(2, f"supervisor: {argv[0]}: {error.strerror}\n".encode())
     os._exit(127)
@@ -93,12 +95,12 @@ def kill_the_rest() -> None:
 
 
 def children() -> list[int]:
+    me = os.getpid()
     try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/self/task/{me}/children").read_text().split()]
     except OSError:  # a kernel without that file
-        return [
-            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent_of(pid) == os.getpid()
-        ]
+        everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in everybody if parent_of(pid) == me]
 
 
 def parent_of(pid: int) -> int:
