@@ -1,6 +1,6 @@
 """Rehearsal: an Anthropic-compatible Messages endpoint on loopback that answers from a script.
 
-    async with rehearsal.serve(rehearsal.DEFAULT) as server:   # or steps(...), probe(...), Script(...)
+    async with rehearsal.serve(rehearsal.DEFAULT) as server:   # or load(path), steps(...), Script(...)
         ...  start the command line with ANTHROPIC_BASE_URL=server.url and any ANTHROPIC_API_KEY
         request = await server.wait_for_request(1, timeout=20)    # .tools .system .prompt .body .at ...
 
@@ -20,6 +20,8 @@ Texts are labelled "[rehearsal] " unless the script says `label=False`; message 
 """
 
 from orchestrator.rehearsal.builtin import DEFAULT, probe
+from orchestrator.rehearsal.document import load, parse
+from orchestrator.rehearsal.reader import ScriptInvalid
 from orchestrator.rehearsal.request import Request
 from orchestrator.rehearsal.script import (
     LABEL,
@@ -49,11 +51,14 @@ __all__ = [
     "Request",
     "Rule",
     "Script",
+    "ScriptInvalid",
     "Server",
     "StreamError",
     "Tokens",
     "ToolCall",
     "When",
+    "load",
+    "parse",
     "probe",
     "serve",
     "steps",
