@@ -1,0 +1,59 @@
+"""Errors on stderr: one line for people, problem details with --json."""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli import exit_codes
+from orchestrator.commands.problem import problem
+from orchestrator.commands.visible import visible
+from orchestrator.domain.errors import InvalidInput, OrchestratorError
+
+
+def expected(error: OrchestratorError, *, as_json: bool) -> int:
+    """Something that the operator can act on."""
+    _tell(problem(error), as_json=as_json)
+    return exit_codes.exit_code(error)
+
+
+def usage(message: str, *, as_json: bool) -> int:
+    """The command line itself is wrong."""
+    _tell(problem(InvalidInput(f"{message} See `orchestrator --help`.")), as_json=as_json)
+    return exit_codes.INVALID
+
+
+def unexpected(error: Exception, *, as_json: bool) -> int:
+    """A fault of ours: the details go into a file, or to stderr with ORCHESTRATOR_DEBUG=1."""
+    details = "".join(traceback.format_exception(error))
+    if os.environ.get("ORCHESTRATOR_DEBUG") == "1":
+        sys.stderr.write(details)
+        where = "the details are above"
+    else:
+        where = f"the details are in {_kept(details)}; ORCHESTRATOR_DEBUG=1 prints them"
+    name = type(error).__name__
+    _tell(problem(OrchestratorError(f"a fault of the program ({name}: {error}); {where}")), as_json=as_json)
+    return exit_codes.BUG
+
+
+def _tell(details: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        line = json.dumps(details, ensure_ascii=False)
+    else:
+        field = details.get("field")
+        detail = str(details["detail"])
+        # Most messages name their field themselves; only those that do not need it in front.
+        named = field is None or str(field) in detail
+        line = visible(f"error: {detail}" if named else f"error: {field}: {detail}")
+    sys.stderr.write(line + "\n")
+
+
+def _kept(details: str) -> Path:
+    """A file of the user's own with the traceback; it may name paths and values, so nobody else reads it."""
+    descriptor, name = tempfile.mkstemp(prefix="orchestrator-fault-", suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(details)
+    return Path(name)

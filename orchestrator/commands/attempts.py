@@ -1,0 +1,101 @@
+"""Commands that look at attempts: what one ran under, and what its agent said."""
+
+from dataclasses import dataclass, field
+
+from orchestrator.commands.tasks import known_task
+from orchestrator.commands.use import Use
+from orchestrator.commands.wire import INLINE
+from orchestrator.domain.attempt import AgentMessage, Attempt
+from orchestrator.domain.errors import InvalidInput, NotFound
+from orchestrator.domain.task import Task, TaskState
+from orchestrator.store import attempts
+from orchestrator.store.database import Transaction
+
+BATCH: int = 1000
+"""Messages of one answer at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GetAttempt:
+    task_id: str
+    number: int | None = None
+    """Absent: the latest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptDetails:
+    attempt: Attempt = field(metadata=INLINE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadMessages:
+    task_id: str
+    number: int | None = None
+    """Absent: the latest attempt."""
+    after: int = -1
+    """Messages with a greater sequence number only; to follow, give `last` of the answer before."""
+    limit: int = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Messages:
+    task_id: str
+    number: int | None
+    """The attempt they are of; null before the first one."""
+    state: TaskState
+    """Of the task, read together with the messages."""
+    messages: tuple[AgentMessage, ...]
+    last: int
+    ended: bool
+    """Whether the attempt has ended and these are its last messages."""
+
+
+async def get_attempt(use: Use, request: GetAttempt) -> AttemptDetails:
+    """Show what an attempt ran under, how each layer of enforcement held, and how it ended."""
+
+    def read(tx: Transaction) -> AttemptDetails:
+        task = known_task(tx, request.task_id)
+        attempt = _chosen(tx, task, request.number)
+        if attempt is None:
+            raise NotFound(f"attempt not found: task {task.id} has had none", field="number")
+        return AttemptDetails(attempt=attempt)
+
+    return await use.database.read(read)
+
+
+async def attempt_messages(use: Use, request: ReadMessages) -> Messages:
+    """Read what the agent said, from a sequence number on."""
+    if not 1 <= request.limit <= BATCH:
+        raise InvalidInput(f"limit must be between 1 and {BATCH}, got {request.limit}", field="limit")
+
+    def read(tx: Transaction) -> Messages:
+        task = known_task(tx, request.task_id)
+        attempt = _chosen(tx, task, request.number)
+        found = (
+            ()
+            if attempt is None
+            else tuple(
+                attempts.messages(tx, task.id, attempt.number, after=request.after, limit=request.limit)
+            )
+        )
+        return Messages(
+            task_id=task.id,
+            number=attempt.number if attempt else None,
+            state=task.state,
+            messages=found,
+            last=found[-1].sequence if found else request.after,
+            ended=attempt is not None and attempt.ended_at is not None and len(found) < request.limit,
+        )
+
+    return await use.database.read(read)
+
+
+def _chosen(tx: Transaction, task: Task, number: int | None) -> Attempt | None:
+    """The attempt asked for, or the latest one there is. Raises NotFound for a number that is not there."""
+    if number is None:
+        known = attempts.of_task(tx, task.id)
+        return known[-1] if known else None
+    found = attempts.get(tx, task.id, number)
+    if found is None:
+        raise NotFound(f"attempt {number} of task {task.id} not found", field="number")
+    return found

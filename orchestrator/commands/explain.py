@@ -1,0 +1,122 @@
+"""The command that says why a task waits, or what it ran under."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.commands.tasks import NamedTask, known_task
+from orchestrator.commands.use import Use
+from orchestrator.commands.waiting import Facts, Reason, reasons
+from orchestrator.commands.wire import OPTIONAL
+from orchestrator.domain import cascade
+from orchestrator.domain.attempt import Attempt
+from orchestrator.domain.catalog import Catalog
+from orchestrator.domain.project import Project
+from orchestrator.domain.task import Task, TaskState
+from orchestrator.store import attempts, profiles, projects, tasks, workers
+from orchestrator.store.database import Transaction
+
+DAY: float = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Under:
+    """A profile as it holds for the task: the last attempt's, or what the next one would have."""
+
+    attempt: int | None
+    """Number of the attempt that ran under it; null for what would hold now."""
+    profile_id: str
+    tier: str
+    effective: Any
+    """Every field with its value and its origin, as `show_effective_profile` prints it."""
+    warnings: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    rehearsal: bool = False
+    enforcement: Any = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    task_id: str
+    state: TaskState
+    summary: str
+    """The first reason, in a sentence."""
+    reasons: tuple[Reason, ...]
+    ran_under: Under | None
+    would_run_under: Under | None
+    """Null when the task has ended, runs, or its profile is refused: then `refusal` says why."""
+    refusal: Reason | None
+
+
+async def explain_task(use: Use, request: NamedTask) -> Explanation:
+    """Say why a task waits, or what it ran under: profile, tier, and where each value comes from."""
+    now = use.clock()
+
+    def read(tx: Transaction) -> tuple[Facts, Attempt | None, Catalog]:
+        task = known_task(tx, request.task_id)
+        tried = attempts.of_task(tx, task.id)
+        catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
+        return _facts(tx, task, now), tried[-1] if tried else None, catalog
+
+    facts, attempt, catalog = await use.database.read(read)
+    would, refusal = _preview(facts.task, catalog)
+    found = reasons(facts, now=now)
+    if refusal is not None and refusal.code not in {reason.code for reason in found}:
+        found = (refusal, *found)
+    return Explanation(
+        task_id=facts.task.id,
+        state=facts.task.state,
+        summary=found[0].message if found else f"The task is {facts.task.state}.",
+        reasons=found,
+        ran_under=_ran_under(attempt),
+        would_run_under=would,
+        refusal=refusal,
+    )
+
+
+def _facts(tx: Transaction, task: Task, now: float) -> Facts:
+    project = projects.get(tx, task.project_id) or Project(
+        id=task.project_id, name=task.project_id, created_at=now, updated_at=now
+    )
+    fleet = workers.fleet(tx, now=now)
+    return Facts(
+        task=task,
+        project=project,
+        unmet=tuple(tasks.unmet_dependencies(tx, task.id)),
+        ahead=tasks.count_ahead(tx, task),
+        running=tasks.count_claimed(tx, project_id=task.project_id),
+        spent_usd=attempts.spent(tx, task.project_id, since=now - DAY),
+        workers=fleet.workers,
+        slots=fleet.slots,
+        busy=tasks.count_claimed(tx),
+    )
+
+
+def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]:
+    """What the next attempt would run under, or why it would be refused."""
+    if task.state not in (TaskState.DEFINED, TaskState.READY, TaskState.PAUSED, TaskState.BLOCKED):
+        return None, None
+    resolved = cascade.resolve(task.profile_id, catalog)
+    if isinstance(resolved, cascade.Refusal):
+        return None, Reason(code=resolved.reason, message=resolved.message)
+    under = Under(
+        attempt=None,
+        profile_id=resolved.effective.profile_id,
+        tier=resolved.tier,
+        effective=cascade.as_json(resolved.effective),
+        warnings=tuple(resolved.warnings),
+    )
+    return under, None
+
+
+def _ran_under(attempt: Attempt | None) -> Under | None:
+    if attempt is None or attempt.snapshot is None:
+        return None
+    kept = attempt.snapshot
+    return Under(
+        attempt=attempt.number,
+        profile_id=kept.profile_id,
+        tier=kept.tier,
+        effective=kept.effective,
+        warnings=kept.warnings,
+        rehearsal=kept.rehearsal,
+        enforcement=attempt.enforcement,
+    )

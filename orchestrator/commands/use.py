@@ -1,0 +1,49 @@
+"""What a command may use: the database, the vault, the host, a clock."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.store.database import Database
+from orchestrator.vault.sync import SyncReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks. `task_id` is set when it is an agent, which works on that task."""
+
+    name: str = "operator"
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """What the doctor is to look at: settings as plain values, no secret among them."""
+
+    home: Path
+    vault: Path
+    database: str
+    """The database's address without its password."""
+    cli_path: Path | None = None
+    credentials: str | None = None
+    """Where the credentials come from, such as `ANTHROPIC_API_KEY`; `None` when there are none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """Built once for each process by who composes it; commands reach nothing else."""
+
+    database: Database
+    sync: Callable[[], Awaitable[SyncReport]]
+    """Look at the vault again; see `vault.sync.run_once`."""
+    host: Host
+    clock: Callable[[], float]
+    """Unix seconds."""
+    random: Callable[[], int]
+    """An integer of at least 40 random bits, for ids."""
+    defaults: Mapping[str, EffectiveProfile] = field(default_factory=dict)
+    """One complete profile per harness."""
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    caller: Caller = field(default_factory=Caller)

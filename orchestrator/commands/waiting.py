@@ -1,0 +1,117 @@
+"""Why a task is where it is, in sentences that say what would move it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.domain.project import Project
+from orchestrator.domain.task import CLAIMED, TERMINAL, Task, TaskState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """One thing that keeps a task from starting, or the state it rests in. `code` is stable, for programs."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What decides when a task starts, read in one transaction."""
+
+    task: Task
+    project: Project
+    unmet: tuple[tuple[str, TaskState], ...] = ()
+    """Its dependencies that have not completed."""
+    ahead: int = 0
+    """Tasks of its project that would be taken before it."""
+    running: int = 0
+    """Attempts of its project under way."""
+    spent_usd: float = 0.0
+    """By its project in the last 24 hours."""
+    workers: int = 0
+    """Workers that have been heard of lately and do not drain."""
+    slots: int = 0
+    """Attempts that those can have at once."""
+    busy: int = 0
+    """Attempts under way, of all projects."""
+
+
+def reasons(facts: Facts, *, now: float) -> tuple[Reason, ...]:
+    """Every reason, the one to look at first in front."""
+    return tuple(_reasons(facts, now))
+
+
+def _reasons(facts: Facts, now: float) -> Iterator[Reason]:
+    task = facts.task
+    if task.state in TERMINAL:
+        yield Reason(code="ended", message=f"It has ended: {task.state}. {task.result or ''}".strip())
+    elif task.state in CLAIMED:
+        yield _running(task)
+    elif task.state is TaskState.WAITING_INPUT:
+        yield Reason(code="question", message=f"The agent asked: {task.result or 'a question'}")
+    elif task.state is TaskState.PAUSED:
+        yield Reason(code="paused", message="A person put it aside." + _until(task.run_at, now))
+    elif task.state is TaskState.BLOCKED:
+        why = task.result or "A task it depends on did not complete."
+        yield Reason(code="blocked", message=f"{why} `orchestrator task retry {task.id}` takes it up again.")
+    else:
+        yield from _own(facts, now)
+        yield from _of_project(facts)
+        yield from _of_workers(facts)
+
+
+def _own(facts: Facts, now: float) -> Iterator[Reason]:
+    task = facts.task
+    if task.hold is not None:
+        again = _until(task.hold_until, now).strip()
+        message = (task.hold_message or f"It is held: {task.hold}.").rstrip()
+        yield Reason(code=task.hold, message=f"{message} {again}".rstrip())
+    if task.run_at is not None and task.run_at > now:
+        yield Reason(code="run_at", message=f"Its time has not come.{_until(task.run_at, now)}")
+    for needed, state in facts.unmet:
+        yield Reason(code="dependency", message=f"It depends on task {needed}, which is {state}.")
+
+
+def _of_project(facts: Facts) -> Iterator[Reason]:
+    project = facts.project
+    if project.paused:
+        way_out = f"`orchestrator project resume {project.id}` starts its tasks again"
+        yield Reason(code="project_paused", message=f"Project {project.id} is paused; {way_out}.")
+    if project.max_concurrent is not None and facts.running >= project.max_concurrent:
+        yield Reason(
+            code="project_limit",
+            message=f"Project {project.id} runs {facts.running} of at most {project.max_concurrent} attempts.",
+        )
+    if project.budget_usd_per_day is not None and facts.spent_usd >= project.budget_usd_per_day:
+        yield Reason(
+            code="project_budget",
+            message=f"Project {project.id} has spent ${facts.spent_usd:.2f} of ${project.budget_usd_per_day:.2f} "
+            "in the last 24 hours.",
+        )
+
+
+def _of_workers(facts: Facts) -> Iterator[Reason]:
+    if facts.workers == 0:
+        yield Reason(code="no_worker", message="No worker is alive; start one with `orchestrator up`.")
+    elif facts.busy >= facts.slots:
+        yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
+    if facts.task.state is TaskState.READY and facts.task.hold is None:
+        place = "It is next" if facts.ahead == 0 else f"{facts.ahead} go before it"
+        yield Reason(code="queue", message=f"{place} in the queue of project {facts.project.id}.")
+
+
+def _running(task: Task) -> Reason:
+    if task.cancel_requested:
+        return Reason(code="cancelling", message="It is being cancelled: its worker stops the agent.")
+    doing = "is about to start it" if task.state is TaskState.ASSIGNED else "runs it"
+    return Reason(code="running", message=f"Worker {task.claimed_by} {doing}, attempt {task.attempt}.")
+
+
+def _until(moment: float | None, now: float) -> str:
+    """When it is looked at again, for people, or nothing."""
+    if moment is None:
+        return ""
+    clock = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f" Next look at {clock}, in {max(moment - now, 0):.0f} s."

@@ -1,0 +1,110 @@
+"""Requests from JSON and results to JSON, for every surface alike."""
+
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from orchestrator.commands.command import Unchanged
+from orchestrator.domain.errors import InvalidInput
+
+Request = TypeVar("Request")
+
+INLINE = {"inline": True}
+"""Metadata of a result's field whose members stand among those of the result itself."""
+OPTIONAL = {"optional": True}
+"""Metadata of a result's field that is left out when it is empty."""
+
+
+def decode(request: type[Request], document: bytes | str | Mapping[str, Any]) -> Request:
+    """A request from its JSON object. Nothing is converted: "5" is no number.
+
+    Raises InvalidInput naming the member that is wrong and, for an unknown one, the nearest known.
+    """
+    raw = json.dumps(document) if isinstance(document, Mapping) else document
+    try:
+        parsed = shape(request).model_validate_json(raw)
+    except ValidationError as error:
+        raise _explained(request, error) from None
+    return request(**{name: getattr(parsed, name) for name in parsed.model_fields_set})
+
+
+@cache
+def shape(request: type[Any]) -> type[BaseModel]:
+    """The request as a strict pydantic model; its JSON schema is what MCP and OpenAPI publish."""
+    hints = get_type_hints(request)
+    members: dict[str, Any] = {}
+    for item in fields(request):
+        hint = _given(hints[item.name])
+        members[item.name] = (hint, ...) if _required(item) else (hint, None)
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model(request.__name__, __config__=config, **members)
+
+
+def encode(value: Any) -> Any:
+    """A result as plain JSON values. A limit that is not there (infinity) is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _members(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [encode(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _members(record: Any) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if item.metadata.get("inline"):
+            members.update(encode(value))
+        elif value or not item.metadata.get("optional"):
+            members[item.name] = encode(value)
+    return members
+
+
+def _given(hint: Any) -> Any:
+    """The type of what can be given: without the mark for a field that was not."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    options = tuple(option for option in get_args(hint) if option is not Unchanged)
+    return Union[options]  # noqa: UP007 - the members are known at run time only
+
+
+def _required(item: "Field[Any]") -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _explained(request: type[Any], error: ValidationError) -> InvalidInput:
+    """The first fault, as a sentence with the member's dotted path."""
+    first = error.errors(include_url=False, include_context=True)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return InvalidInput(_sentence(request, first, path), field=path or None)
+
+
+def _sentence(request: type[Any], fault: ErrorDetails, path: str) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
+            known = [item.name for item in fields(request)]
+            near = difflib.get_close_matches(path, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
+            return f"unknown field '{path}'; {hint}"
+        case "missing":
+            return f"'{path}' is required"
+        case "json_invalid" | "model_type" if not path:
+            return f"the request must be a JSON object: {fault['msg']}"
+        case _:
+            return f"'{path}': {fault['msg'][0].lower()}{fault['msg'][1:]}"
