@@ -1,5 +1,6 @@
 """YAML without the parts that bite: no anchors, aliases, merge keys, tags, deep or repeated structures."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ _KINDS: Final = {
     "tag:yaml.org,2002:timestamp": "date",
     "tag:yaml.org,2002:value": "value",
 }
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _NULL: Final = "tag:yaml.org,2002:null"
 _MERGE: Final = "tag:yaml.org,2002:merge"
 
@@ -101,6 +103,8 @@ class _Builder:
         self.open[-1] = (container, name)
 
     def scalar(self, event: Any, line: int) -> None:
+        if _UNSTORABLE.search(event.value):
+            raise Unreadable("a text contains a NUL character or half of a surrogate pair", line)
         if not event.implicit[0]:
             self.put(event.value, line)
             return
