@@ -1,0 +1,97 @@
+"""The kinds of column the tables are made of."""
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document kept as text, keys sorted so that equal documents are equal text.
+
+    Text and not the databases' own JSON: it keeps the NUL characters, lone surrogates and infinite limits
+    that agents and profiles produce, and reads the same on both.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Dialect) -> str | None:
+        return None if value is None else dumps(value)
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class Prose(TypeDecorator[str]):
+    """Text that strangers wrote. What a database cannot hold (NUL, lone surrogates) becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        if value is None or ("\0" not in value and value.isascii()):
+            return value
+        storable = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return storable.replace("\0", "\ufffd")
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON. Escapes only when the text could not be encoded otherwise."""
+    readable = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        readable.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return readable
+
+
+# Compared byte by byte on both databases: an order that ends in the id must be the same everywhere, and a
+# prefix search must be able to use the key's index.
+Key: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgresql")
+# REAL is four bytes on PostgreSQL, eight on SQLite; Unix seconds need eight.
+Real: Final[TypeEngine[float]] = Double().with_variant(REAL(), "sqlite")
+Serial: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def blank(name: str) -> Column[Any]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def json_document(name: str, default: str = "{}") -> Column[Any]:
+    return Column(name, Json, nullable=False, server_default=text(f"'{default}'"))
+
+
+def flag(name: str) -> Column[Any]:
+    return Column(name, Boolean, nullable=False, server_default=text("false"))
+
+
+def number(name: str, default: str = "0") -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=text(default))
+
+
+def amount(name: str) -> Column[Any]:
+    return Column(name, Real, nullable=False, server_default=text("0"))
+
+
+def moment(name: str) -> Column[Any]:
+    return Column(name, Real, nullable=False)
+
+
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index on the rows that the condition names, spelled alike on both databases."""
+    condition = text(where)
+    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)

@@ -1,0 +1,99 @@
+"""Connections to SQLite and PostgreSQL, set up the way the store relies on."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.domain.errors import ConfigurationError
+
+BUSY_SECONDS: Final = 10.0
+"""How long a writer waits for another process's transaction before it gives up."""
+POSTGRES_THREADS: Final = 8
+SQLITE_READERS: Final = 3
+_SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
+
+
+def parse(url: str) -> URL:
+    """The database's address: `sqlite:///file` or `postgresql://...`. Raises ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        # The text may hold a password, so the message does not repeat it.
+        raise ConfigurationError(
+            "database.url is not an address; write `sqlite:////var/lib/orchestrator/orchestrator.db` or "
+            "`postgresql://user@host/name`",
+            field="database.url",
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise ConfigurationError(
+        f"database.url names {backend!r}; use a SQLite file or PostgreSQL", field="database.url"
+    )
+
+
+def place(url: URL) -> str:
+    """How messages name the database; never with its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(Path(url.database or "").absolute())
+    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+def postgresql(url: URL) -> Engine:
+    options = f"-c lock_timeout={BUSY_SECONDS:.0f}s -c idle_in_transaction_session_timeout=60s"
+    given = url.query.get("options")
+    return create_engine(
+        url.difference_update_query(["options"]),
+        pool_size=POSTGRES_THREADS,
+        max_overflow=0,
+        connect_args={
+            "options": f"{options} {given}" if isinstance(given, str) else options,
+            "connect_timeout": 10,
+            "application_name": "orchestrator",
+        },
+    )
+
+
+def sqlite_writer(url: URL) -> Engine:
+    """One connection whose every transaction takes the write lock at its beginning: taken later, it could
+    fail half-way without waiting."""
+    return _sqlite(url, begin="BEGIN IMMEDIATE", connections=1, pragmas=("cache_size = -16384",))
+
+
+def sqlite_readers(url: URL) -> Engine:
+    """Connections that see one state each, beside the writer and without waiting for it."""
+    return _sqlite(url, begin="BEGIN", connections=SQLITE_READERS, pragmas=("query_only = ON",))
+
+
+def _sqlite(url: URL, *, begin: str, connections: int, pragmas: tuple[str, ...]) -> Engine:
+    wanted = str(url.query.get("synchronous", "normal")).lower()
+    if wanted not in _SYNCHRONOUS:
+        raise ConfigurationError("synchronous is `normal` or `full`", field="database.url")
+    engine = create_engine(
+        url.set(query={}),
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
+    )
+
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {_SYNCHRONOUS[wanted]}",
+            "foreign_keys = ON",
+            "journal_size_limit = 67108864",
+            *pragmas,
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", start)
+    return engine

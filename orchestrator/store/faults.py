@@ -1,0 +1,73 @@
+"""What a database driver complains of, as errors that name the way out."""
+
+import sqlite3
+from typing import Final
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from orchestrator.domain.errors import Conflict, DatabaseUnavailable, OrchestratorError
+
+_RETRYABLE: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: surely rolled back
+
+_SQLITE: Final = {
+    sqlite3.SQLITE_FULL: "The disk of {place} is full; nothing was changed. Free some space and try again.",
+    sqlite3.SQLITE_BUSY: "{place} stayed locked by another process; nothing was changed. "
+    "See who has it open (`fuser {place}`), or try again.",
+    sqlite3.SQLITE_READONLY: "{place} cannot be written; nothing was changed. "
+    "Check the owner and the permissions of the file and of its directory.",
+    sqlite3.SQLITE_CANTOPEN: "{place} cannot be opened. Check that its directory exists and that you may "
+    "write there.",
+    sqlite3.SQLITE_PERM: "{place} cannot be opened. Check the owner and the permissions.",
+    sqlite3.SQLITE_IOERR: "Reading or writing {place} failed ({detail}); nothing was changed. "
+    "Check the disk's space, quota and health.",
+    sqlite3.SQLITE_NOTADB: "{place} is not a SQLite database. Name another file, or move this one away.",
+    sqlite3.SQLITE_CORRUPT: "{place} is damaged ({detail}). Stop every worker and restore a copy, or save "
+    "what can be read with `sqlite3 {place} .recover`.",
+}
+
+_POSTGRESQL: Final = {
+    "53100": "The disk of {place} is full; nothing was changed. Free some space and try again.",
+    "53300": "{place} has no connection left; raise its `max_connections` or stop other clients.",
+    "55P03": "{place}: a lock was not given in time; nothing was changed. Try again.",
+    "57P03": "{place} is starting up or shutting down; try again in a moment.",
+    "25006": "{place} takes no writes (a standby?); nothing was changed. Use the primary's address.",
+    "28P01": "{place} refused the password; check the database address in the settings.",
+    "28000": "{place} refused the user; check the database address in the settings.",
+    "3D000": "{place} does not exist; create it (`createdb`) or correct the address.",
+    "42501": "The user may not do this in {place} ({detail}); grant it the rights.",
+}
+
+
+def is_retryable(error: DBAPIError) -> bool:
+    """Whether the transaction was surely rolled back by a clash with another, so that it may run again."""
+    return getattr(error.orig, "sqlstate", None) in _RETRYABLE
+
+
+def translated(error: DBAPIError, place: str) -> OrchestratorError:
+    """The error for the operator. A driver's error that is none of these stays what it is: it is a bug."""
+    original = error.orig
+    detail = str(original).strip().split("\n", 1)[0]
+    if isinstance(error, IntegrityError):
+        return Conflict(f"Another change got there first ({detail}); nothing was changed.")
+    if isinstance(original, sqlite3.Error):
+        code = getattr(original, "sqlite_errorcode", None)
+        template = None if code is None else _SQLITE.get(code & 0xFF)
+    elif isinstance(original, psycopg.Error):
+        template = _POSTGRESQL.get(original.sqlstate or "")
+    else:
+        template = None
+    if template is not None:
+        return DatabaseUnavailable(template.format(place=place, detail=detail))
+    if error.connection_invalidated or isinstance(original, psycopg.OperationalError):
+        return DatabaseUnavailable(
+            f"{place} cannot be reached ({detail}). Check that it runs and that the address is right."
+        )
+    raise error
+
+
+def undecided(place: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The connection to {place} was lost while a change was being committed: it may or may not have "
+        f"been stored. Look before you repeat it."
+    )

@@ -1,0 +1,58 @@
+"""The schema's age: what it is, and how it is brought up to date."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import orchestrator
+from alembic import command
+
+_MIGRATING: Final = 0x6F72636866  # an advisory lock of ours, next to the outbox's
+
+
+class Age(Enum):
+    """How a database's schema compares with this program."""
+
+    EMPTY = "empty"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer"
+
+
+def scripts() -> Path:
+    """The folder of migrations: inside an installed package, or next to it in a checkout."""
+    package = Path(orchestrator.__file__).parent
+    installed = package / "_alembic"
+    return installed if installed.is_dir() else package.parent / "alembic"
+
+
+def age(tx: Connection) -> Age:
+    directory = ScriptDirectory.from_config(_config())
+    current = MigrationContext.configure(tx).get_current_revision()
+    if current is None:
+        return Age.EMPTY
+    if current == directory.get_current_head():
+        return Age.CURRENT
+    known = {script.revision for script in directory.walk_revisions()}
+    return Age.OLDER if current in known else Age.NEWER
+
+
+def upgrade(tx: Connection, revision: str = "head") -> None:
+    """Bring the schema up to date within this transaction. Whoever comes second waits, and finds it done."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SET LOCAL lock_timeout = '300s'"))
+        tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+    config = _config()
+    config.attributes["connection"] = tx
+    command.upgrade(config, revision)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    return config

@@ -1,0 +1,394 @@
+"""The tables: every column, key and index of the database, for SQLite and PostgreSQL alike."""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+from orchestrator.store.columns import (
+    Json,
+    Key,
+    Prose,
+    Real,
+    Serial,
+    amount,
+    blank,
+    flag,
+    json_document,
+    moment,
+    number,
+    partial,
+)
+
+REVISION: Final = "0002"
+"""The latest migration: a database that says so needs no look at the migrations themselves."""
+
+# PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    }
+)
+
+
+def _definition() -> list[Column[Any]]:
+    """What a profile and an overlay have in common; an empty value means inherit."""
+    return [
+        blank("description"),
+        blank("model"),
+        blank("permission_mode"),
+        json_document("allowed_tools", "[]"),
+        json_document("mcp_servers"),  # '{}' is a legacy default; read as an empty list
+        blank("system_prompt_suffix"),
+        json_document("install"),
+        moment("created_at"),
+        moment("updated_at"),
+        blank("harness"),
+        json_document("denied_tools", "[]"),
+        json_document("tags", "[]"),
+        json_document("limits"),
+        json_document("settings"),
+        blank("digest"),
+        Column("removed_at", Real),
+    ]
+
+
+agent_profiles: Final = Table(
+    "agent_profiles",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    *_definition(),
+    # Who governs it: never written from the vault, or whoever can write a file could approve himself.
+    Column("owner", Text),
+    flag("instance_shared"),
+    Column("requested_by", Text),
+    Column("approved_at", Real),
+    Column("disabled_at", Real),
+    Column("archived_at", Real),
+)
+
+profile_overlays: Final = Table(
+    "profile_overlays",
+    metadata,
+    Column("project_id", Key, primary_key=True),
+    Column("profile_id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    *_definition(),
+)
+
+profile_revisions: Final = Table(
+    "profile_revisions",
+    metadata,
+    Column("id", Serial, Identity(always=True), primary_key=True),
+    Column("project_id", Key, nullable=False, server_default=""),
+    Column("profile_id", Key, nullable=False),
+    Column("digest", Text, nullable=False),
+    json_document("content"),
+    moment("created_at"),
+    Index("profile_revisions_by_profile", "profile_id", "project_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("weight", Real, nullable=False, server_default=text("1")),
+    Column("max_concurrent", Integer),
+    Column("budget_usd_per_day", Real),
+    Column("repository", Text),
+    Column("checkout", Text, nullable=False, server_default="empty"),
+    flag("paused"),
+    Column("default_profile_id", Key, ForeignKey("agent_profiles.id")),
+    # Deleting a profile clears the references to it; without the index that reads every project.
+    Index("projects_by_profile", "default_profile_id"),
+)
+
+bindings: Final = Table(
+    "bindings",
+    metadata,
+    Column("project_id", Key, ForeignKey("projects.id"), primary_key=True),
+    Column("profile_id", Key, ForeignKey("agent_profiles.id"), primary_key=True),
+    Column("max_concurrent", Integer, nullable=False, server_default=text("0")),
+    json_document("capabilities", "[]"),
+    Column("auto_dispatch_eligible", Boolean, nullable=False, server_default=text("true")),
+    Column("engagement_mode", Text),
+    Column("require_approval_before_start", Boolean),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("archived_at", Real),
+    Index("bindings_by_profile", "profile_id"),
+)
+
+
+def _task_columns() -> list[Column[Any]]:
+    """What a task keeps when it is archived."""
+    return [
+        Column("title", Prose, nullable=False),
+        Column("prompt", Prose, nullable=False),
+        Column("state", Text, nullable=False),
+        moment("created_at"),
+        moment("updated_at"),
+        Column("priority", Integer, nullable=False),
+        Column("run_at", Real),
+        number("attempt"),
+        number("failures"),
+        number("max_attempts", "3"),
+        Column("timeout_seconds", Real),
+        Column("max_budget_usd", Real),
+        json_document("labels"),
+        Column("hold", Text),
+        Column("hold_message", Prose),
+        Column("hold_until", Real),
+        Column("claimed_by", Key),
+        Column("lease_until", Real),
+        flag("cancel_requested"),
+        Column("session_id", Text),
+        Column("result", Prose),
+        Column("finished_at", Real),
+        Column("schedule_id", Key),
+        Column("scheduled_for", Real),
+    ]
+
+
+CLAIMABLE: Final = "state = 'READY' AND hold IS NULL AND run_at IS NULL"
+"""What a worker may take now. Queries repeat these very words, with literals and not parameters, or
+neither planner uses the index. `docs/database.md` says who clears `run_at` and `hold`."""
+
+CLAIMED: Final = "lease_until IS NOT NULL"
+"""A worker has it."""
+
+WAITING: Final = "run_at IS NOT NULL AND state IN ('DEFINED', 'READY', 'PAUSED')"
+"""Its time has not come."""
+
+HELD: Final = "hold IS NOT NULL AND state = 'READY'"
+"""Something other than time keeps it from starting."""
+
+
+tasks: Final = Table(
+    "tasks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
+    *_task_columns(),
+    Column("profile_id", Key, ForeignKey("agent_profiles.id")),
+    # An occurrence of a schedule makes one task, whoever fires it.
+    partial("tasks_scheduled", "schedule_id", "scheduled_for", where="schedule_id IS NOT NULL", unique=True),
+    partial("tasks_claimable", "project_id", "priority", "created_at", "id", where=CLAIMABLE),
+    partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=CLAIMED),
+    partial("tasks_waiting", "run_at", where=WAITING),
+    partial("tasks_held", "hold_until", where=HELD),
+    partial("tasks_by_profile", "profile_id", where="profile_id IS NOT NULL"),
+    Index("tasks_by_age", "created_at", "id"),
+    Index("tasks_by_project", "project_id", "created_at", "id"),
+    Index("tasks_by_state", "state", "created_at", "id"),
+)
+
+archived_tasks: Final = Table(
+    "archived_tasks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, nullable=False),
+    *_task_columns(),
+    moment("archived_at"),
+    Column("profile_id", Text),
+    Index("archived_tasks_by_project", "project_id", "archived_at", "id"),
+)
+
+task_dependencies: Final = Table(
+    "task_dependencies",
+    metadata,
+    Column("task_id", Key, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("depends_on", Key, ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Index("task_dependencies_by_need", "depends_on"),
+)
+
+schedules: Final = Table(
+    "schedules",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # cron, interval or once
+    Column("expression", Text, nullable=False),
+    Column("timezone", Text, nullable=False, server_default="UTC"),
+    Column("missed", Text, nullable=False, server_default="once"),  # skip, once or all
+    Column("overlap", Text, nullable=False, server_default="allow"),  # allow, skip or queue
+    json_document("task"),  # what each occurrence asks for
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("next_at", Real),
+    Column("last_at", Real),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("profile_id", Key, ForeignKey("agent_profiles.id")),
+    partial("schedules_due", "next_at", where="enabled AND next_at IS NOT NULL"),
+)
+
+# No key into tasks: the history outlives a task's move to the archive.
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("project_id", Key, nullable=False),
+    Column("worker", Key, nullable=False),
+    moment("started_at"),
+    Column("ended_at", Real),
+    Column("outcome", Text),
+    Column("message", Prose),
+    Column("session_id", Text),
+    Column("profile_id", Key),
+    Column("tier", Text),
+    Column("effective", Json),
+    json_document("servers", "[]"),
+    json_document("warnings", "[]"),
+    flag("rehearsal"),
+    Column("checkout", Text),
+    json_document("enforcement"),
+    amount("cost_usd"),
+    number("input_tokens"),
+    number("output_tokens"),
+    number("cache_read_tokens"),
+    number("cache_creation_tokens"),
+    number("turns"),
+    # What each project used lately: the scheduler's view and the daily budgets.
+    partial("attempts_ended", "ended_at", "project_id", "cost_usd", where="ended_at IS NOT NULL"),
+    partial("attempts_open", "worker", where="ended_at IS NULL"),
+)
+
+attempt_messages: Final = Table(
+    "attempt_messages",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    moment("at"),
+    Column("kind", Text, nullable=False),
+    json_document("body"),
+    ForeignKeyConstraint(["task_id", "number"], ["attempts.task_id", "attempts.number"], ondelete="CASCADE"),
+)
+
+# A system-wide row has the empty project: a primary key cannot hold NULL.
+mcp_servers: Final = Table(
+    "mcp_servers",
+    metadata,
+    Column("project_id", Key, primary_key=True, server_default=""),
+    Column("name", Key, primary_key=True),
+    Column("transport", Text, nullable=False),
+    blank("description"),
+    Column("command", Text),
+    json_document("args", "[]"),
+    json_document("env"),
+    Column("url", Text),
+    json_document("headers"),
+    blank("digest"),
+    moment("created_at"),
+    moment("updated_at"),
+    Column("probed_at", Real),
+    Column("probe_error", Text),
+    Column("probed_tools", Json),
+)
+
+# One row for each document of the vault as last read, those that do not parse included.
+sync_state: Final = Table(
+    "sync_state",
+    metadata,
+    Column("path", Key, primary_key=True),
+    Column("kind", Text, nullable=False),  # profile or server
+    Column("project_id", Key, nullable=False, server_default=""),
+    Column("document_id", Key, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("error", Text),
+    json_document("warnings", "[]"),
+    moment("synced_at"),
+    Index("sync_state_by_document", "kind", "document_id", "project_id"),
+)
+
+workers: Final = Table(
+    "workers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    moment("started_at"),
+    moment("seen_at"),
+    flag("draining"),
+    json_document("details"),
+)
+
+duties: Final = Table(
+    "duties",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("worker", Key, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    moment("lease_until"),
+)
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", Serial, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    moment("at"),
+    Column("project_id", Key),
+    Column("task_id", Key),
+    json_document("data"),
+    partial("events_by_project", "project_id", "id", where="project_id IS NOT NULL"),
+    partial("events_by_task", "task_id", "id", where="task_id IS NOT NULL"),
+    # Ids of deleted rows are never given again: a reader resumes from the last one it saw.
+    sqlite_autoincrement=True,
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, Identity(always=True), primary_key=True),
+    moment("at"),
+    Column("actor", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("project_id", Key),
+    Column("outcome", Text, nullable=False),
+    json_document("data"),
+    Index("audit_by_time", "at"),
+    sqlite_autoincrement=True,
+)
+
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("project_id", Key),
+    Column("task_id", Key),
+    Column("attempt", Integer),
+    json_document("grants", "[]"),
+    moment("created_at"),
+    Column("expires_at", Real),
+    Column("revoked_at", Real),
+    Column("used_at", Real),
+)
