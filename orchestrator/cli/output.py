@@ -1,0 +1,88 @@
+"""Results on stdout: JSON for programs, text for people, nothing that a terminal would obey."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.options import current
+from orchestrator.commands.visible import visible
+from orchestrator.commands.wire import encode
+
+Result = TypeVar("Result")
+
+PIPE_WIDTH = 10_000
+"""Columns where no terminal is: nothing is cut or wrapped there."""
+
+
+def console() -> Console:
+    """Where text for people goes. Markup, emoji codes and highlighting are off: text is only text."""
+    out = sys.stdout
+    width = None if out.isatty() else PIPE_WIDTH
+    return Console(file=out, markup=False, emoji=False, highlight=False, width=width)
+
+
+def show(result: Result, render: Callable[[Result], Iterable[RenderableType]]) -> None:
+    """Print a result: as JSON when asked for, else as its parts for people."""
+    if current().json:
+        print_json(result)
+        return
+    to = console()
+    for part in render(result):
+        to.print(part)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """One JSON document. Only ASCII, so that no text of an agent can steer the terminal."""
+    sys.stdout.write(json.dumps(encode(value), indent=indent) + "\n")
+    sys.stdout.flush()
+
+
+def text(value: object, style: str = "") -> Text:
+    """Anything, as text that is safe to show."""
+    return Text(visible(str(value)), style=style)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Columns under headers; cells that are `Text` keep their style."""
+    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
+    for header in headers:
+        grid.add_column(header, overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, Text) else text(cell) for cell in row))
+    return grid
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, one a line; a value of `None` is left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        if value is not None:
+            grid.add_row(text(name), value if isinstance(value, Text) else text(value))
+    return grid
+
+
+def warnings(lines: Iterable[str]) -> Iterable[Text]:
+    for line in lines:
+        yield text(f"warning: {line}", "yellow")
+
+
+STATE_STYLES = {
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "BLOCKED": "red",
+    "CANCELLED": "dim",
+    "IN_PROGRESS": "cyan",
+    "ASSIGNED": "cyan",
+    "WAITING_INPUT": "magenta",
+}
+
+
+def state(value: object) -> Text:
+    return text(value, STATE_STYLES.get(str(value), ""))

@@ -1,0 +1,39 @@
+"""One command line's way to the commands: settings, database, and what they are to use."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from orchestrator import app
+from orchestrator.cli.options import current
+from orchestrator.commands.use import Use
+from orchestrator.settings import Loaded, load
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+def settings() -> Loaded:
+    """The settings, as this command line overrides them. Raises ConfigurationError."""
+    options = current()
+    return load(home=options.home, overrides=options.overrides)
+
+
+@asynccontextmanager
+async def use() -> AsyncIterator[Use]:
+    """What commands may use, for as long as the block lasts."""
+    async with app.opened(settings().settings) as opened:
+        yield app.use(opened, clock=time.time, random=lambda: secrets.randbits(40))
+
+
+def call(handler: Callable[[Use, Request], Awaitable[Result]], request: Request) -> Result:
+    """Run one command from start to end."""
+
+    async def run() -> Result:
+        async with use() as ready:
+            return await handler(ready, request)
+
+    return asyncio.run(run())
