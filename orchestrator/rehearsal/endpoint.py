@@ -48,6 +48,8 @@ class Messages:
             return await line.whole(413, wire.error_body("request_too_large", str(error)))
         except BadRequest as error:
             return await line.whole(400, wire.error_body("invalid_request_error", str(error)))
+        except OSError as error:
+            return await line.whole(500, wire.error_body("api_error", f"the request was not logged: {error}"))
         except ClientDisconnect:
             return None
         listener = asyncio.create_task(listening(receive, gone))
@@ -61,7 +63,7 @@ class Messages:
     def _recorded(self, http: HttpRequest, content: bytes) -> tuple[Request, Choice]:
         try:
             body = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequest(f"the body is not JSON: {error}") from error
         number = self._journal.total + 1
         request = read(dict(http.headers), body, number=number, at=time.time(), size=len(content))

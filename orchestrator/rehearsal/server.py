@@ -50,6 +50,7 @@ async def serve(script: Script, *, port: int = 0, log: Path | None = None) -> As
     `log` is a file that gets a line of JSON for each request. Raises StartRefused when the port is taken or
     the file cannot be written.
     """
+    _must_be_writable(log)
     journal = Journal(log)
     state = ServerState()
 
@@ -68,7 +69,9 @@ async def serve(script: Script, *, port: int = 0, log: Path | None = None) -> As
 
     # The protocol is used without uvicorn's own server: that one takes over the process's signals, and
     # looks ten times a second whether it should end.
-    config = Config(application(script, journal, drop), log_config=None, lifespan="off", ws="none")
+    config = Config(
+        application(script, journal, drop), log_config=None, lifespan="off", ws="none", proxy_headers=False
+    )
     config.load()
     loop = asyncio.get_running_loop()
     listener = _listener(port)
@@ -82,6 +85,15 @@ async def serve(script: Script, *, port: int = 0, log: Path | None = None) -> As
                 connection.transport.abort()
         if state.tasks:
             await asyncio.wait(list(state.tasks), timeout=5.0)
+
+
+def _must_be_writable(log: Path | None) -> None:
+    if log is None:
+        return
+    try:
+        log.touch(mode=0o600)
+    except OSError as error:
+        raise StartRefused(f"The rehearsal cannot write {log}: {error}. Choose another file.") from error
 
 
 def _listener(port: int) -> socket.socket:
