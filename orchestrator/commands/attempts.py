@@ -46,6 +46,8 @@ class Messages:
     """Of the task, read together with the messages."""
     messages: tuple[AgentMessage, ...]
     last: int
+    latest: int | None
+    """Number of the task's latest attempt."""
     ended: bool
     """Whether the attempt has ended and these are its last messages."""
 

@@ -1,0 +1,164 @@
+"""`orchestrator project ...`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import RenderableType
+
+from orchestrator.cli import output
+from orchestrator.cli.session import call
+from orchestrator.commands import projects
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.project import CheckoutKind
+
+Id = Annotated[str, Parameter(help="Id of the project.")]
+Name = Annotated[str | None, Parameter(help="A name for people.")]
+Profile = Annotated[str | None, Parameter(help="Profile of tasks that name none.")]
+Weight = Annotated[float | None, Parameter(help="Share of the slots relative to other projects.")]
+MaxConcurrent = Annotated[int | None, Parameter(help="Attempts at once, at most.")]
+Budget = Annotated[float | None, Parameter(help="Spend in 24 hours at most, in USD.")]
+Repository = Annotated[Path | None, Parameter(help="A directory or a git repository.")]
+Checkout = Annotated[CheckoutKind | None, Parameter(help="Absent: what suits the repository.")]
+
+_CLEARED = {
+    "profile": "default_profile_id",
+    "max-concurrent": "max_concurrent",
+    "budget": "budget_usd_per_day",
+    "repository": "repository",
+}
+
+
+def add(
+    project: Id,
+    *,
+    name: Name = None,
+    profile: Profile = None,
+    weight: Weight = None,
+    max_concurrent: MaxConcurrent = None,
+    budget: Budget = None,
+    repository: Repository = None,
+    checkout: Checkout = None,
+) -> None:
+    """Add a project."""
+    fields = _fields(name, profile, weight, max_concurrent, budget, repository, checkout)
+    output.show(call(projects.create_project, projects.CreateProject(id=project, **fields)), _created)
+
+
+def edit(
+    project: Id,
+    *,
+    name: Name = None,
+    profile: Profile = None,
+    weight: Weight = None,
+    max_concurrent: MaxConcurrent = None,
+    budget: Budget = None,
+    repository: Repository = None,
+    checkout: Checkout = None,
+    clear: Annotated[
+        list[str] | None, Parameter(help="A field to clear: profile, max-concurrent, budget, repository.")
+    ] = None,
+) -> None:
+    """Change a project."""
+    fields = _fields(name, profile, weight, max_concurrent, budget, repository, checkout)
+    for field in clear or ():
+        if field not in _CLEARED:
+            raise InvalidInput(f"clear: {field!r} is not one of {', '.join(_CLEARED)}", field="clear")
+        fields[_CLEARED[field]] = None
+    output.show(call(projects.edit_project, projects.EditProject(project_id=project, **fields)), _updated)
+
+
+def list_() -> None:
+    """List the projects."""
+    output.show(call(projects.list_projects, projects.ListProjects()), _list)
+
+
+def show(project: Id) -> None:
+    """Show a project."""
+    output.show(call(projects.get_project, projects.NamedProject(project_id=project)), _details)
+
+
+def pause(project: Id) -> None:
+    """Start no more of a project's tasks; those that run go on."""
+    output.show(call(projects.pause_project, projects.NamedProject(project_id=project)), _paused)
+
+
+def resume(project: Id) -> None:
+    """Start a paused project's tasks again."""
+    output.show(call(projects.resume_project, projects.NamedProject(project_id=project)), _paused)
+
+
+def _fields(
+    name: str | None,
+    profile: str | None,
+    weight: float | None,
+    max_concurrent: int | None,
+    budget: float | None,
+    repository: Path | None,
+    checkout: CheckoutKind | None,
+) -> dict[str, Any]:
+    fields = {
+        "name": name,
+        "default_profile_id": profile,
+        "weight": weight,
+        "max_concurrent": max_concurrent,
+        "budget_usd_per_day": budget,
+        "repository": None if repository is None else str(repository.expanduser().absolute()),
+        "checkout": checkout,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _created(done: projects.ProjectCreated) -> Iterator[RenderableType]:
+    yield output.text(f"project {done.created} created, checkout: {done.checkout}")
+    yield from output.warnings(done.warnings)
+    yield output.text(f"ask for a task: orchestrator task add --project {done.created} 'what to do'", "dim")
+
+
+def _updated(done: projects.ProjectUpdated) -> Iterator[RenderableType]:
+    yield output.text(f"project {done.updated} updated: {', '.join(done.fields)}")
+    yield from output.warnings(done.warnings)
+
+
+def _list(found: projects.ProjectList) -> Iterator[RenderableType]:
+    if not found.projects:
+        yield output.text("no projects; add one: orchestrator project add ID --repository PATH")
+        return
+    yield output.table(
+        ("id", "default profile", "checkout", "weight", "limit", "name"),
+        (
+            (
+                project.id + (" (paused)" if project.paused else ""),
+                project.default_profile_id or "-",
+                project.checkout,
+                f"{project.weight:g}",
+                project.max_concurrent or "-",
+                project.name,
+            )
+            for project in found.projects
+        ),
+    )
+
+
+def _details(found: projects.ProjectDetails) -> Iterator[RenderableType]:
+    project = found.project
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(found.tasks.items()))
+    yield output.facts(
+        (
+            ("project", project.id),
+            ("name", project.name),
+            ("paused", "yes" if project.paused else "no"),
+            ("default profile", project.default_profile_id or "none: the system default"),
+            ("repository", project.repository),
+            ("checkout", project.checkout),
+            ("weight", f"{project.weight:g}"),
+            ("attempts at once", project.max_concurrent or "no limit of its own"),
+            ("USD in 24 hours", project.budget_usd_per_day or "no limit of its own"),
+            ("tasks", counts or "none"),
+        )
+    )
+
+
+def _paused(done: projects.ProjectPaused) -> Iterator[RenderableType]:
+    yield output.text(f"project {done.project_id} is {'paused' if done.paused else 'not paused'}")
