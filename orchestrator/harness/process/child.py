@@ -103,9 +103,11 @@ class Child:
         self._unconnected.remove(pipe)
 
     async def messages(self) -> AsyncIterator[Item]:
-        """What it prints on stdout, until it closes it; to be iterated once. A slow reader loses nothing.
+        """What it prints on stdout, until the last process that holds it ends; to be iterated once.
 
-        Raises `OutputLost` after the last item that could be kept.
+        A slow reader loses nothing. In a namespace the wrapper holds stdout too: an agent that closes its
+        own and lives on is only noticed by its silence. Raises `OutputLost` after the last item that could
+        be kept.
         """
         framer = Framer()
         while (chunk := await self._inbox.get()) is not None:
@@ -116,7 +118,7 @@ class Child:
             yield item
 
     async def write(self, line: bytes) -> bool:
-        """Write to stdin, waiting while the agent does not read. False when it has closed stdin or ended."""
+        """Write to stdin, waiting while the agent does not read. False when it has ended."""
         return await self._input.write(line)
 
     def close_stdin(self) -> None:

@@ -119,9 +119,10 @@ def _usable_program(name: str, env: Mapping[str, str]) -> str:
         return str(path)
     if beginning.startswith(b"#!"):
         words = beginning[2:].split(b"\n")[0].split()
-        if not words or not Path(os.fsdecode(words[0])).exists():
+        if not words or not os.access(words[0], os.X_OK):
+            wanted = os.fsdecode(b" ".join(words))
             raise StartRefused(
-                f"{path} asks for the interpreter {os.fsdecode(b' '.join(words))!r}, which is not there"
+                f"{path} needs the interpreter {wanted!r}, which is not there or may not be run"
             )
     elif not beginning.startswith(b"\x7fELF"):
         raise StartRefused(f"{path} is neither a program nor a script with a #! line; install it again")
