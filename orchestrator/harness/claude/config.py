@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from orchestrator.domain.modes import DEFAULT_HARNESS
 from orchestrator.domain.profile import MERGED_FIELDS, SYSTEM_DEFAULT, UNLIMITED, EffectiveProfile
+from orchestrator.harness.process import Limits
 
-HARNESS: Final = "claude"
-
-PERMISSION_MODES: Final = ("acceptEdits", "auto", "bypassPermissions", "default", "dontAsk", "plan")
-"""Every mode that a profile may ask for, by the name that all supported versions accept."""
+HARNESS: Final = DEFAULT_HARNESS
 
 CREDENTIALS: Final = (
     "ANTHROPIC_API_KEY",
@@ -37,8 +36,8 @@ CLAUDE_DEFAULTS: Final = EffectiveProfile(
     settings={},
     origins=dict.fromkeys(MERGED_FIELDS, f"default of {HARNESS}"),
 )
-"""What an agent is and may do where nobody says otherwise: ordinary coding work in its checkout, nothing of the
-network but what a shell command reaches, and limits that stop a runaway."""
+"""What an agent is and may do where nobody says otherwise: ordinary coding work in its checkout, nothing of
+the network but what a shell command reaches, and limits that stop a runaway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +80,8 @@ class ClaudeAdapterConfig:
     """Tries of one API request that failed, before the command line gives up."""
     api_timeout_seconds: float = 600.0
     """Until the headers of an answer."""
-    namespace: bool = True
-    """Put the agent in a PID namespace of its own where the system allows it."""
+    limits: Limits = field(default_factory=Limits)
+    """Of the agent's processes."""
     sandboxed: bool = False
     """The operator says that the worker runs its agents inside a sandbox."""
     allow_bypass: bool = False

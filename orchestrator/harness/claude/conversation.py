@@ -1,0 +1,390 @@
+"""The conversation with one running agent: from the first request to the end of its output."""
+
+import asyncio
+import json
+import os.path
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from orchestrator.domain.context import TaskContext
+from orchestrator.domain.outcome import BudgetSpent, Hung, NotStarted, Outcome, ToolSurplus
+from orchestrator.harness.claude import control
+from orchestrator.harness.claude.argv import Plan
+from orchestrator.harness.claude.classify import early_end
+from orchestrator.harness.claude.config import ClaudeAdapterConfig
+from orchestrator.harness.claude.granted import beyond_grant
+from orchestrator.harness.claude.guard import Territory, Verdict, decide
+from orchestrator.harness.claude.parse import said
+from orchestrator.harness.claude.report import ToolCall
+from orchestrator.harness.claude.tally import Tally
+from orchestrator.harness.claude.verify import (
+    PENDING,
+    Comparison,
+    ServerState,
+    compare,
+    missing_servers,
+    server_states,
+)
+from orchestrator.harness.claude.versions import Behaviour
+from orchestrator.harness.process import (
+    Child,
+    Grace,
+    Item,
+    NotJson,
+    OutputLost,
+    Oversized,
+    Truncated,
+    finish,
+    kill,
+    stop,
+)
+
+Emit = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
+"""Hands one message on; waits while its reader is behind."""
+
+SERVER_POLL_SECONDS = 0.1
+
+
+class Conversation:
+    """One process and what is known of it. `open`, `listen`, `watch` and `end_when_told` run side by side."""
+
+    def __init__(
+        self,
+        child: Child,
+        *,
+        config: ClaudeAdapterConfig,
+        context: TaskContext,
+        plan: Plan,
+        behaviour: Behaviour,
+        territory: Territory,
+        emit: Emit,
+        clock: Callable[[], float],
+        deadline: float,
+    ) -> None:
+        self.tally = Tally()
+        self.ours: Outcome | None = None
+        self.comparison: Comparison | None = None
+        self.calls: list[ToolCall] = []
+        self.warnings: list[str] = []
+        self.servers: tuple[ServerState, ...] = ()
+        """As the agent sees them before its first turn, with their tools."""
+        self.beyond: tuple[str, ...] = ()
+        """Offered, not granted and not hidden: the agent has to be started again without them."""
+        self.registered = False
+        self.fail_closed = False
+        self.lost: str | None = None
+        self.initialized = asyncio.Event()
+        """The agent reported what it is, or ended before."""
+        self._child, self._config, self._context = child, config, context
+        self._plan, self._behaviour, self._territory = plan, behaviour, territory
+        self._emit, self._clock = emit, clock
+        self._loop = asyncio.get_running_loop()
+        self._began = self._heard = self._loop.time()
+        self._deadline = deadline
+        self._blocked = False
+        self._waiting: dict[str, asyncio.Future[control.Answered]] = {}
+        self._sent = 0
+        self._told = asyncio.Event()
+        self._at_once = False
+        self._result_at: float | None = None
+        self._result = asyncio.Event()
+
+    # --- ending ---
+
+    def end(self, outcome: Outcome, *, at_once: bool = False) -> None:
+        """End the agent for a reason of ours; the first reason counts. `at_once` leaves it no last words."""
+        if self.ours is None:
+            self.ours = outcome
+            self._at_once = at_once
+            self._told.set()
+
+    async def end_when_told(self) -> None:
+        """Carry out the end: after a result politely, for a reason of ours by the ladder."""
+        await self._told.wait()
+        if self.ours is None and not self.beyond:
+            await finish(self._child, grace=Grace(end_of_input=self._config.timers.drain))
+        elif self._at_once or self.beyond:
+            await kill(self._child)
+        else:
+            await stop(self._child, interrupt=self._interrupt)
+
+    async def _interrupt(self) -> None:
+        await self._send(control.ask(self._number(), "interrupt"))
+        await self._result.wait()
+
+    async def watch(self) -> None:
+        """Our own clocks."""
+        while not self._told.is_set():
+            due, outcome = min(self._deadlines(), key=lambda entry: entry[0])
+            if (delay := due - self._loop.time()) > 0:
+                await asyncio.sleep(delay)
+            elif outcome is None:
+                self._told.set()
+            else:
+                self.end(outcome)
+
+    def _deadlines(self) -> list[tuple[float, Hung | None]]:
+        timers, profile = self._config.timers, self._config.effective.profile_id
+        total = Hung(
+            message=f"The attempt took longer than profile {profile} allows; raise timeout_seconds, or split "
+            "the task.",
+            timer="total",
+        )
+        if self._result_at is not None:  # background work was known; no further result came in this time
+            return [(self._deadline, total), (self._result_at + timers.drain, None)]
+        if not self.initialized.is_set():
+            start = Hung(
+                message=f"The agent did not start within {timers.start:g} s; look at its MCP servers, and at how "
+                "busy the machine is.",
+                timer="start",
+            )
+            return [(self._deadline, total), (self._began + timers.start, start)]
+        heard = self._loop.time() if self._blocked else self._heard
+        stall = Hung(
+            message=f"Nothing was heard of the agent for {timers.stall:g} s, and it was ended. The task is tried "
+            "again.",
+            timer="stall",
+        )
+        return [(self._deadline, total), (heard + timers.stall, stall)]
+
+    # --- opening ---
+
+    async def open(self) -> None:
+        """Register the guard, see that the servers are there and offer no more than is granted, then speak.
+
+        Where there is nothing to ask first, everything is written at once: the agent starts no later for it.
+        """
+        number = self._number()
+        reply = self._expect(number)
+        await self._send(control.initialize(number, self._behaviour))
+        reply.add_done_callback(self._on_initialized)
+        if self._context.mcp_servers or self._context.resume_transcript:
+            await reply
+            if not await self._servers_are_right():
+                return
+            if self._context.resume_transcript:
+                await self._learn_earlier_cost()
+        await self._send(control.user_message(self._context.prompt, self._behaviour))
+
+    def _on_initialized(self, reply: asyncio.Future[control.Answered]) -> None:
+        if reply.cancelled():
+            return
+        answer = reply.result()
+        if answer.error is not None or answer.body.get("hooks_applied") is False:
+            why = answer.error or "it says that it did not"
+            self.end(
+                NotStarted(
+                    message=f"The command line did not register the check of tool calls: {why}. "
+                    "This version may not be supported: pin one that is."
+                ),
+                at_once=True,
+            )
+            return
+        self.registered = True
+        self.fail_closed = answer.body.get("hook_on_failure_supported") is True
+
+    async def _servers_are_right(self) -> bool:
+        required = [server.name for server in self._context.mcp_servers]
+        if not required:
+            return True
+        states = await self._settled_servers()
+        fault = missing_servers(states, required)
+        self.servers = states
+        offered = {tool for state in states for tool in state.tools}
+        beyond = beyond_grant(self._config.effective, offered - set(self._plan.denied))
+        if fault is not None:
+            self.end(fault, at_once=True)
+        elif beyond:
+            self.beyond = beyond
+            self._told.set()
+        return fault is None and not beyond
+
+    async def _settled_servers(self) -> tuple[ServerState, ...]:
+        """Their states once none is still connecting; the start-up timer bounds it."""
+        while True:
+            answer = await self._ask("mcp_status")
+            states = server_states(answer.body.get("mcpServers"))
+            if not any(state.status == PENDING for state in states):
+                return states
+            await asyncio.sleep(SERVER_POLL_SECONDS)
+
+    async def _learn_earlier_cost(self) -> None:
+        """A resumed session may go on counting where it was."""
+        answer = await self._ask("get_usage")
+        session = answer.body.get("session")
+        cost = session.get("total_cost_usd") if isinstance(session, Mapping) else None
+        if isinstance(cost, int | float):
+            self.tally.cost_before = float(cost)
+        else:
+            self.warnings.append(
+                "the cost of the session before this attempt is not known and is counted again"
+            )
+
+    # --- listening ---
+
+    async def listen(self) -> None:
+        """Take in everything the agent prints, to the end of its output."""
+        try:
+            async for item in self._child.messages():
+                self._heard = self._loop.time()
+                await self._take(item)
+        except OutputLost as error:
+            self.lost = str(error)
+            self.end(NotStarted(message=str(error)), at_once=True)
+        finally:
+            self.initialized.set()
+            self._result.set()
+            for waiting in self._waiting.values():
+                waiting.cancel()
+
+    async def _take(self, item: Item) -> None:
+        match item:
+            case NotJson(text=text) | Truncated(text=text):
+                await self._pass_on("unknown", {"type": "not_json", "text": text[:4096]})
+            case Oversized(bytes=size):
+                self.warnings.append(f"a message of {size} bytes was too long and was dropped")
+                await self._pass_on("unknown", {"type": "oversized", "bytes": size})
+            case dict():
+                await self._take_line(item)
+
+    async def _take_line(self, raw: Mapping[str, Any]) -> None:
+        kind = raw.get("type")
+        if kind == "control_request":
+            await self._answer(raw)
+            return
+        if kind == "control_response":
+            self._resolve(raw)
+            return
+        self.tally.observe(raw)
+        if kind == "system" and raw.get("subtype") == "init":
+            self._verify(raw)
+        for name, body in said(raw):
+            await self._pass_on(name, body)
+        self._judge(raw)
+
+    def _verify(self, raw: Mapping[str, Any]) -> None:
+        required = [server.name for server in self._context.mcp_servers]
+        self.comparison = compare(raw, self._config.effective, required)
+        self.warnings += [text for text in self.comparison.warnings if text not in self.warnings]
+        self.initialized.set()
+        if self.comparison.fault is not None:
+            self.end(self.comparison.fault, at_once=True)
+
+    def _judge(self, raw: Mapping[str, Any]) -> None:
+        """What a line means for the attempt going on."""
+        timers, effective = self._config.timers, self._config.effective
+        match raw.get("type"):
+            case "system" if raw.get("subtype") == "api_retry":
+                early = early_end(raw, at=self._clock(), patience=timers.retry)
+                if early is not None:
+                    self.end(early)
+            case "assistant" if not self.registered:
+                self.end(
+                    NotStarted(message="The agent answered before its tool calls could be checked."),
+                    at_once=True,
+                )
+            case "result":
+                self._result.set()
+                self._result_at = self._loop.time()
+                if not self.tally.background:
+                    self._told.set()
+        if self.tally.tokens > effective.max_tokens_per_task:
+            self.end(
+                BudgetSpent(
+                    message=f"The agent used {self.tally.tokens} tokens of the {effective.max_tokens_per_task:g} "
+                    f"that profile {effective.profile_id} allows. Raise max_tokens_per_task, or split the task.",
+                    unit="tokens",
+                )
+            )
+
+    async def _pass_on(self, kind: str, body: Mapping[str, Any]) -> None:
+        self._blocked = True
+        await self._emit(kind, body)
+        self._blocked = False
+        self._heard = self._loop.time()
+
+    # --- answering ---
+
+    async def _answer(self, raw: Mapping[str, Any]) -> None:
+        request = control.asked(raw)
+        if request is None:
+            return
+        wanted = control.tool_request(request)
+        if wanted is None:
+            await self._send(control.failure(request.id, f"{request.subtype} is not served here"))
+            return
+        verdict = await self._decide(wanted)
+        call = ToolCall(
+            at=self._clock(),
+            tool=wanted.tool,
+            granted=verdict.granted,
+            reason=verdict.reason,
+            use_id=wanted.use_id,
+        )
+        self.calls.append(call)
+        is_hook = request.subtype == "hook_callback"
+        answer = control.hook_answer if is_hook else control.permission_answer
+        await self._send(answer(request, verdict))
+        await self._pass_on(
+            "system",
+            {
+                "subtype": "tool_call_answered",
+                "tool": call.tool,
+                "granted": call.granted and is_hook,
+                "reason": call.reason,
+                "tool_use_id": call.use_id,
+            },
+        )
+
+    async def _decide(self, wanted: control.ToolRequest) -> Verdict:
+        if self.comparison is None:
+            return Verdict(granted=False, reason="Refused: the agent has not reported what it is.")
+        if self.ours is not None:
+            return Verdict(granted=False, reason="Refused: the attempt is being ended.")
+        return await asyncio.to_thread(
+            decide,
+            self._config.effective,
+            self._territory,
+            wanted.tool,
+            wanted.arguments,
+            cwd=wanted.cwd or self._territory.checkout,
+            resolve=os.path.realpath,
+        )
+
+    # --- our requests ---
+
+    async def _ask(self, subtype: str) -> control.Answered:
+        number = self._number()
+        reply = self._expect(number)
+        await self._send(control.ask(number, subtype))
+        return await reply
+
+    def _number(self) -> str:
+        self._sent += 1
+        return f"ours_{self._sent}"
+
+    def _expect(self, number: str) -> asyncio.Future[control.Answered]:
+        self._waiting[number] = self._loop.create_future()
+        return self._waiting[number]
+
+    def _resolve(self, raw: Mapping[str, Any]) -> None:
+        answer = control.answered(raw)
+        waiting = self._waiting.pop(answer.id, None) if answer is not None else None
+        if answer is not None and waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    async def _send(self, message: control.Wire) -> None:
+        """Write one message. That nobody reads any more is seen where its output ends."""
+        await self._child.write(
+            json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        )
+
+
+def still_beyond(conversation: Conversation, profile_id: str) -> ToolSurplus:
+    """The servers offer more than is granted, even after a start that hid it by name."""
+    names = ", ".join(conversation.beyond)
+    return ToolSurplus(
+        message=f"MCP servers offer {names}, which profile {profile_id} does not grant and which could not be "
+        "hidden; they change their tools from start to start. Grant them, or leave the server out.",
+        tools=conversation.beyond,
+    )

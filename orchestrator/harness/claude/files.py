@@ -1,0 +1,58 @@
+"""Files of one attempt: made before the start, looked for after the end."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.domain.context import TaskContext
+from orchestrator.domain.errors import StartRefused
+from orchestrator.harness.claude.config import ClaudeAdapterConfig
+from orchestrator.harness.claude.guard import Territory
+from orchestrator.harness.claude.places import Places
+
+PRIVATE_DIRECTORY = 0o700
+PRIVATE_FILE = 0o600
+
+
+def prepare(context: TaskContext) -> None:
+    """Make the attempt's directories, and bring the transcript to resume from. Raises OSError and StartRefused."""
+    places = Places.of(context)
+    for directory in places.all:
+        Path(directory).mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    if context.resume_transcript is None:
+        return
+    copy = Path(places.resumed(context.resume_transcript))
+    copy.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(context.resume_transcript, copy)
+    except FileNotFoundError as error:
+        raise StartRefused(
+            f"The session cannot go on: its transcript {context.resume_transcript} is gone. Retry the task afresh."
+        ) from error
+
+
+def write_files(files: Mapping[str, str]) -> None:
+    """Write the files of the start, readable by us alone: they hold secrets. Raises OSError."""
+    for path, content in files.items():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+
+
+def territory_of(config: ClaudeAdapterConfig, context: TaskContext) -> Territory:
+    """Where the path tools may go, links followed."""
+    checkout = os.path.realpath(context.checkout)
+    return Territory(
+        checkout=checkout,
+        writable=(checkout, *(os.path.realpath(place) for place in config.added_directories)),
+        readable=(os.path.realpath(Places.of(context).transcripts),),
+    )
+
+
+def find_transcript(places: Places, session_id: str | None) -> str | None:
+    """The session's transcript in the attempt's own directory, the latest when there are several."""
+    if session_id is None:
+        return None
+    found = list(Path(places.transcripts).glob(f"*/{session_id}.jsonl"))
+    return str(max(found, key=lambda path: path.stat().st_mtime)) if found else None
