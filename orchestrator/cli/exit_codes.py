@@ -17,10 +17,10 @@ BROKEN_PIPE: Final = 141
 
 MEANINGS: Final[dict[int, str]] = {
     OK: "done; for `task watch` and `task add --wait`: the task completed",
-    FAILED: "what was asked for failed: the task ended in another state than COMPLETED, or `doctor` found a fault",
+    FAILED: "it failed: the task ended in another state than COMPLETED, or `doctor` found a fault",
     INVALID: "the command line or a value in it is not valid; nothing was changed",
     NOT_FOUND: "the task, project, profile or attempt was not found; nothing was changed",
-    REFUSED: "the current state does not allow it (it already exists, or the task has ended); nothing was changed",
+    REFUSED: "the current state does not allow it, or it already exists; nothing was changed",
     CONFIGURATION: "the configuration, or the agent's command line that it names, is not usable",
     DATABASE: "the database cannot be reached or written, or its schema is older or newer than the program",
     BUG: "a fault of the program itself; the message says where the details are",

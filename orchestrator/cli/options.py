@@ -20,7 +20,8 @@ class Options:
         return {} if self.database is None else {"database.url": self.database}
 
 
-_CURRENT: Final[ContextVar[Options]] = ContextVar("options", default=Options())
+_NONE: Final = Options()
+_CURRENT: Final[ContextVar[Options]] = ContextVar("options", default=_NONE)
 
 
 def current() -> Options:

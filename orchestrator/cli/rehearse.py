@@ -15,7 +15,9 @@ from orchestrator.cli import output, signals
 
 def rehearse(
     *,
-    script: Annotated[Path | None, Parameter(help="What to answer; absent: it lists the tools, then ends.")] = None,
+    script: Annotated[
+        Path | None, Parameter(help="What to answer; absent: it lists the tools, then ends.")
+    ] = None,
     port: Annotated[int, Parameter(help="Port on loopback; 0 takes a free one.")] = 0,
     log: Annotated[Path | None, Parameter(help="A file for a line of JSON per request.")] = None,
 ) -> None:

@@ -17,7 +17,9 @@ from orchestrator.commands import tasks
 from orchestrator.domain.errors import InvalidInput
 
 Task = Annotated[str, Parameter(help="Id of the task, or at least 4 characters of its beginning or end.")]
-Prompt = Annotated[str | None, Parameter(help="What the agent is to do; - reads stdin.", allow_leading_hyphen=True)]
+Prompt = Annotated[
+    str | None, Parameter(help="What the agent is to do; - reads stdin.", allow_leading_hyphen=True)
+]
 PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt.")]
 Title = Annotated[str | None, Parameter(help="A name for the lists; absent: the prompt's beginning.")]
 Profile = Annotated[str | None, Parameter(help="Profile; absent: the project's default.")]
@@ -28,7 +30,9 @@ MaxAttempts = Annotated[int | None, Parameter(help="Tries before it fails; 3 unl
 Timeout = Annotated[str | None, Parameter(help="Length of one attempt at most: 15m, 2h.")]
 Budget = Annotated[float | None, Parameter(help="Spend of one attempt at most, in USD.")]
 Label = Annotated[list[str] | None, Parameter(help="name=value; repeatable.")]
-Clear = Annotated[list[str] | None, Parameter(help="A field to clear: profile, run-at, timeout, budget, after, label.")]
+Clear = Annotated[
+    list[str] | None, Parameter(help="A field to clear: profile, run-at, timeout, budget, after, label.")
+]
 
 
 def add(
@@ -45,7 +49,9 @@ def add(
     timeout: Timeout = None,
     budget: Budget = None,
     label: Label = None,
-    wait: Annotated[bool, Parameter(help="Follow it until it ends, as `task watch` does.", negative=())] = False,
+    wait: Annotated[
+        bool, Parameter(help="Follow it until it ends, as `task watch` does.", negative=())
+    ] = False,
 ) -> int:
     """Ask for a task."""
     wanted = {
@@ -129,7 +135,7 @@ def _fields(
         "max_attempts": max_attempts,
         "timeout_seconds": None if timeout is None else times.duration(timeout, "timeout"),
         "max_budget_usd": budget,
-        "labels": None if label is None else dict(map(_label, label)),
+        "labels": None if label is None else labels(label),
     }
 
 
@@ -150,11 +156,13 @@ def _cleared(names: Iterable[str]) -> dict[str, Any]:
     return dict(_CLEARED[name] for name in names)
 
 
-def _label(text: str) -> tuple[str, str]:
-    name, mark, value = text.partition("=")
-    if not mark or not name:
-        raise InvalidInput(f"label must be name=value, got {text!r}", field="label")
-    return name, value
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Labels from `name=value`. Raises InvalidInput."""
+    pairs = [text.partition("=") for text in texts]
+    for name, mark, value in pairs:
+        if not mark or not name:
+            raise InvalidInput(f"label must be name=value, got {name + mark + value!r}", field="label")
+    return {name: value for name, _, value in pairs}
 
 
 def _created(done: tasks.TaskCreated) -> Iterator[RenderableType]:

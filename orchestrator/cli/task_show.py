@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from orchestrator.cli import output, times
 from orchestrator.cli.effective import lines_of
 from orchestrator.cli.session import call
-from orchestrator.cli.task_change import Task, _label
+from orchestrator.cli.task_change import Task, labels
 from orchestrator.commands import explain as explaining
 from orchestrator.commands import task_views, tasks
 from orchestrator.commands.visible import one_line
@@ -31,7 +31,7 @@ def list_(
         project_id=project,
         states=tuple(state or ()),
         profile_id=profile,
-        labels=dict(map(_label, label or ())),
+        labels=labels(label or ()),
         before=before,
         limit=limit,
     )
@@ -113,6 +113,8 @@ def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:
         if under is not None:
             which = "" if under.attempt is None else f"attempt {under.attempt} "
             label = " (a rehearsal)" if under.rehearsal else ""
-            yield output.text(f"\n{which}{verb} under profile {under.profile_id}, from tier {under.tier}{label}")
+            yield output.text(
+                f"\n{which}{verb} under profile {under.profile_id}, from tier {under.tier}{label}"
+            )
             yield from output.warnings(under.warnings)
             yield from lines_of(under.effective)

@@ -14,7 +14,9 @@ def duration(text: str, field: str) -> float:
     """Seconds from `90`, `90s`, `15m`, `2h` or `1d`. Raises InvalidInput."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise InvalidInput(f"{field} must be a duration such as 90s, 15m, 2h or 1d, got {text!r}", field=field)
+        raise InvalidInput(
+            f"{field} must be a duration such as 90s, 15m, 2h or 1d, got {text!r}", field=field
+        )
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 

@@ -23,8 +23,8 @@ def check_id(value: str, field: str) -> str:
     """An id of a profile, project or server. Raises InvalidInput."""
     if not re.fullmatch(ID_PATTERN, value):
         raise InvalidInput(
-            f"{field} must be 1 to 64 lower-case letters, digits, dots, hyphens or underscores and begin with "
-            f"a letter or digit, got {value[:80]!r}",
+            f"{field} must be 1 to 64 lower-case letters, digits, dots, hyphens or underscores, the first a "
+            f"letter or digit, got {value[:80]!r}",
             field=field,
         )
     return value

@@ -43,7 +43,7 @@ class Command(Generic[Request, Result]):
     handler: Callable[[Use, Request], Awaitable[Result]]
     changes: bool
     """Whether it may change anything; what does not is a GET."""
-    who: Who = Who.ANYONE
+    who: Who = Who.PERSON
 
     @property
     def summary(self) -> str:

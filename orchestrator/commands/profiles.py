@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.commands import checks
-from orchestrator.commands.projects import known_project
 from orchestrator.commands.use import Use
 from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.errors import NotFound

@@ -41,11 +41,11 @@ class ProjectCreated:
 class EditProject:
     project_id: str
     name: str | Unchanged = UNCHANGED
-    default_profile_id: str | None | Unchanged = UNCHANGED
+    default_profile_id: str | Unchanged | None = UNCHANGED
     weight: float | Unchanged = UNCHANGED
-    max_concurrent: int | None | Unchanged = UNCHANGED
-    budget_usd_per_day: float | None | Unchanged = UNCHANGED
-    repository: str | None | Unchanged = UNCHANGED
+    max_concurrent: int | Unchanged | None = UNCHANGED
+    budget_usd_per_day: float | Unchanged | None = UNCHANGED
+    repository: str | Unchanged | None = UNCHANGED
     checkout: CheckoutKind | Unchanged = UNCHANGED
 
 
@@ -197,6 +197,19 @@ def known_project(tx: Transaction, project_id: str, field: str = "project_id") -
             f"project {project_id} not found; `orchestrator project list` shows those there are", field=field
         )
     return found
+
+
+def only_project(tx: Transaction) -> Project:
+    """The project when there is but one. Raises InvalidInput when somebody has to choose."""
+    there = projects.list_projects(tx)
+    if len(there) == 1:
+        return there[0]
+    if not there:
+        raise InvalidInput(
+            "there is no project yet; add one with `orchestrator project add ID`", field="project_id"
+        )
+    some = ", ".join(project.id for project in there[:5])
+    raise InvalidInput(f"project_id is required, as there are several: {some}", field="project_id")
 
 
 def known_profile(tx: Transaction, profile_id: str | None, field: str) -> None:

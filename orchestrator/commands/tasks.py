@@ -6,12 +6,12 @@ from typing import Any
 
 from orchestrator.commands import checks, ids
 from orchestrator.commands.command import UNCHANGED, Unchanged, changed
-from orchestrator.commands.projects import known_profile, known_project
+from orchestrator.commands.projects import known_profile, known_project, only_project
 from orchestrator.commands.use import Use
 from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.errors import Conflict, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED, TERMINAL, NewTask, Task, TaskState
-from orchestrator.store import projects, tasks
+from orchestrator.store import tasks
 from orchestrator.store.database import Transaction
 
 
@@ -48,13 +48,13 @@ class EditTask:
     task_id: str
     title: str | Unchanged = UNCHANGED
     prompt: str | Unchanged = UNCHANGED
-    profile_id: str | None | Unchanged = UNCHANGED
+    profile_id: str | Unchanged | None = UNCHANGED
     priority: int | Unchanged = UNCHANGED
     depends_on: tuple[str, ...] | Unchanged = UNCHANGED
-    run_at: float | None | Unchanged = UNCHANGED
+    run_at: float | Unchanged | None = UNCHANGED
     max_attempts: int | Unchanged = UNCHANGED
-    timeout_seconds: float | None | Unchanged = UNCHANGED
-    max_budget_usd: float | None | Unchanged = UNCHANGED
+    timeout_seconds: float | Unchanged | None = UNCHANGED
+    max_budget_usd: float | Unchanged | None = UNCHANGED
     labels: Mapping[str, str] | Unchanged = UNCHANGED
 
 
@@ -99,7 +99,7 @@ async def create_task(use: Use, request: CreateTask) -> TaskCreated:
     task_id = ids.new_id(now, use.random())
 
     def write(tx: Transaction) -> tuple[Task, bool]:
-        project = known_project(tx, request.project_id or _only_project(tx))
+        project = only_project(tx) if request.project_id is None else known_project(tx, request.project_id)
         known_profile(tx, wanted.profile_id, "profile_id")
         needs = tuple(known_task(tx, needed, "depends_on").id for needed in wanted.depends_on)
         new = replace(wanted, project_id=project.id, depends_on=needs)
@@ -198,18 +198,6 @@ def _named(title: str | None, prompt: str | None) -> tuple[str, str]:
     return checks.check_title(title), checked
 
 
-def _only_project(tx: Transaction) -> str:
-    there = projects.list_projects(tx)
-    if len(there) == 1:
-        return there[0].id
-    if not there:
-        raise InvalidInput(
-            "there is no project yet; add one with `orchestrator project add ID`", field="project_id"
-        )
-    some = ", ".join(project.id for project in there[:5])
-    raise InvalidInput(f"project_id is required, as there are several: {some}", field="project_id")
-
-
 def _check_numbers(task: NewTask) -> None:
     _check_fields(
         {
@@ -230,9 +218,7 @@ def _check_fields(fields: dict[str, Any]) -> None:
         checks.check_prompt(fields["prompt"])
     if "labels" in fields:
         fields["labels"] = checks.check_labels(fields["labels"])
-    checks.check_number(
-        fields.get("priority"), "priority", least=-checks.PRIORITY, most=checks.PRIORITY
-    )
+    checks.check_number(fields.get("priority"), "priority", least=-checks.PRIORITY, most=checks.PRIORITY)
     checks.check_number(fields.get("max_attempts", 1), "max_attempts", least=1, most=checks.ATTEMPTS)
     checks.check_number(fields.get("timeout_seconds"), "timeout_seconds")
     checks.check_number(fields.get("max_budget_usd"), "max_budget_usd")

@@ -82,13 +82,13 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
     if project.max_concurrent is not None and facts.running >= project.max_concurrent:
         yield Reason(
             code="project_limit",
-            message=f"Project {project.id} runs {facts.running} of at most {project.max_concurrent} attempts.",
+            message=f"Project {project.id} runs {facts.running} attempts, of at most {project.max_concurrent}.",
         )
     if project.budget_usd_per_day is not None and facts.spent_usd >= project.budget_usd_per_day:
         yield Reason(
             code="project_budget",
-            message=f"Project {project.id} has spent ${facts.spent_usd:.2f} of ${project.budget_usd_per_day:.2f} "
-            "in the last 24 hours.",
+            message=f"Project {project.id} has spent ${facts.spent_usd:.2f} in the last 24 hours, "
+            f"of at most ${project.budget_usd_per_day:.2f}.",
         )
 
 

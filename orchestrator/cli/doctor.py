@@ -1,0 +1,52 @@
+"""`orchestrator doctor`: works when hardly anything else does."""
+
+import asyncio
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+
+from orchestrator import app
+from orchestrator.cli import exit_codes, output
+from orchestrator.cli.session import settings, use
+from orchestrator.commands import doctor as examining
+from orchestrator.domain.errors import OrchestratorError
+
+_STYLES = {
+    examining.Verdict.OK: "green",
+    examining.Verdict.WARNING: "yellow",
+    examining.Verdict.FAULT: "red",
+}
+
+
+def doctor() -> int:
+    """Check this installation and say what to do about each fault; 1 when there is one."""
+    found = asyncio.run(_examine())
+    output.show(found, _render)
+    return exit_codes.OK if found.healthy else exit_codes.FAILED
+
+
+async def _examine() -> examining.Diagnosis:
+    try:
+        loaded = settings()
+    except OrchestratorError as error:
+        return examining.diagnosis(examining.fault("configuration", error))
+    try:
+        async with use() as ready:
+            return await examining.doctor(ready, examining.Examine())
+    except OrchestratorError as error:
+        on_host = await asyncio.to_thread(examining.examine_host, app.host(loaded.settings))
+        return examining.diagnosis(*on_host, examining.fault("database", error))
+
+
+def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:
+    rows = (
+        (
+            output.text(finding.verdict, _STYLES[finding.verdict]),
+            finding.subject,
+            finding.found + ("" if finding.advice is None else f"\n{finding.advice}"),
+        )
+        for finding in found.findings
+    )
+    yield output.table(("", "what", "found"), rows)
+    if found.healthy:
+        yield output.text("\nready; start with: orchestrator up", "dim")
