@@ -104,6 +104,12 @@ KNOWN_TOOLS: Final = (
         unasked=True,
     ),
     KnownTool(
+        name="ListMcpResourcesTool",
+        description="List available resources from configured MCP servers.",
+        versions=("2.1.329", "2.1.197"),
+        unasked=False,
+    ),
+    KnownTool(
         name="Monitor",
         description="Start a background monitor that streams events from a long-running script.",
         versions=("2.1.329",),
@@ -120,6 +126,18 @@ KNOWN_TOOLS: Final = (
         description="Reads a file from the local filesystem.",
         versions=("2.1.329", "2.1.197"),
         unasked=True,
+    ),
+    KnownTool(
+        name="ReadMcpResourceDirTool",
+        description="List the direct children of a directory resource on an MCP server…",
+        versions=("2.1.329", "2.1.197"),
+        unasked=False,
+    ),
+    KnownTool(
+        name="ReadMcpResourceTool",
+        description="Reads a specific resource from an MCP server, identified by server name and…",
+        versions=("2.1.329", "2.1.197"),
+        unasked=False,
     ),
     KnownTool(
         name="ReportFindings",

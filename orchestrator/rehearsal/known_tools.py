@@ -25,9 +25,9 @@ from orchestrator.rehearsal.server import Server, serve
 CANDIDATES: Final = (
     "Agent,AskUserQuestion,Bash,CronCreate,CronDelete,CronList,Edit,EnterPlanMode,EnterWorktree,ExitPlanMode,"
     "ExitWorktree,Glob,Grep,LSP,ListAgents,ListMcpResourcesTool,Monitor,NotebookEdit,PowerShell,"
-    "PushNotification,Read,ReadMcpResourceTool,RemoteTrigger,ReportFindings,ScheduleWakeup,SendMessage,"
-    "Skill,StructuredOutput,TaskCreate,TaskGet,TaskList,TaskOutput,TaskStop,TaskUpdate,TodoWrite,ToolSearch,"
-    "WebFetch,WebSearch,Workflow,Write"
+    "PushNotification,Read,ReadMcpResourceDirTool,ReadMcpResourceTool,RemoteTrigger,ReportFindings,"
+    "ScheduleWakeup,SendMessage,Skill,StructuredOutput,TaskCreate,TaskGet,TaskList,TaskOutput,TaskStop,"
+    "TaskUpdate,TodoWrite,ToolSearch,WebFetch,WebSearch,Workflow,Write"
 )
 """Names that some version is known to have had; an executable ignores those it does not know."""
 
@@ -46,12 +46,20 @@ OLD_NAMES: Final = (
 )
 """Names of earlier versions, each asked for alone, to see under which name it is offered now."""
 
+_SERVER: Final = {
+    "type": "stdio",
+    "command": sys.executable,
+    "args": ["-I", str(Path(__file__).with_name("resource_server.py"))],
+    "alwaysLoad": True,
+}
+
 SITUATIONS: Final[tuple[tuple[tuple[str, ...], dict[str, str]], ...]] = (
     ((), {}),
     (("--permission-prompt-tool=stdio",), {}),  # tools that need someone to ask
     (('--json-schema={"type":"object"}',), {}),
     ((), {"CLAUDE_CODE_ENABLE_TASKS": "0"}),  # the older list of things to do
     ((), {"ENABLE_TOOL_SEARCH": "true"}),
+    (("--mcp-config=" + json.dumps({"mcpServers": {"resources": _SERVER}}),), {}),
 )
 """Arguments and environment under which further tools appear."""
 
@@ -143,6 +151,8 @@ def environment(server: Server, home: str) -> dict[str, str]:
         "DISABLE_TELEMETRY": "1",
         "DISABLE_AUTOUPDATER": "1",
         "ENABLE_TOOL_SEARCH": "false",
+        "MCP_CONNECTION_NONBLOCKING": "0",
+        "MCP_CONNECT_TIMEOUT_MS": "30000",
     }
 
 
