@@ -1,21 +1,23 @@
 """The conversation with one running agent: from the first request to the end of its output."""
 
 import asyncio
-import json
 import os.path
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from orchestrator.domain.context import TaskContext
-from orchestrator.domain.outcome import BudgetSpent, Hung, NotStarted, Outcome, ToolSurplus
+from orchestrator.domain.outcome import BudgetSpent, NotStarted, Outcome, ToolSurplus
+from orchestrator.domain.tools import canonical
 from orchestrator.harness.claude import control
 from orchestrator.harness.claude.argv import Plan
 from orchestrator.harness.claude.classify import early_end
+from orchestrator.harness.claude.clocks import Deadline, no_start, out_of_time, silence
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.granted import beyond_grant
 from orchestrator.harness.claude.guard import Territory, Verdict, decide
 from orchestrator.harness.claude.parse import said
 from orchestrator.harness.claude.report import ToolCall
+from orchestrator.harness.claude.requests import Requests
 from orchestrator.harness.claude.tally import Tally
 from orchestrator.harness.claude.verify import (
     PENDING,
@@ -43,6 +45,9 @@ Emit = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, None]]
 """Hands one message on; waits while its reader is behind."""
 
 SERVER_POLL_SECONDS = 0.1
+
+CALL_ANSWERED = "tool_call_answered"
+"""Subtype of the `system` message that we add to the stream for each call: `tool`, `granted`, `reason`."""
 
 
 class Conversation:
@@ -82,8 +87,7 @@ class Conversation:
         self._began = self._heard = self._loop.time()
         self._deadline = deadline
         self._blocked = False
-        self._waiting: dict[str, asyncio.Future[control.Answered]] = {}
-        self._sent = 0
+        self._requests = Requests(child)
         self._told = asyncio.Event()
         self._at_once = False
         self._result_at: float | None = None
@@ -109,7 +113,7 @@ class Conversation:
             await stop(self._child, interrupt=self._interrupt)
 
     async def _interrupt(self) -> None:
-        await self._send(control.ask(self._number(), "interrupt"))
+        await self._requests.ask("interrupt")
         await self._result.wait()
 
     async def watch(self) -> None:
@@ -123,29 +127,14 @@ class Conversation:
             else:
                 self.end(outcome)
 
-    def _deadlines(self) -> list[tuple[float, Hung | None]]:
-        timers, profile = self._config.timers, self._config.effective.profile_id
-        total = Hung(
-            message=f"The attempt took longer than profile {profile} allows; raise timeout_seconds, or split "
-            "the task.",
-            timer="total",
-        )
+    def _deadlines(self) -> list[Deadline]:
+        timers, effective = self._config.timers, self._config.effective
         if self._result_at is not None:  # background work was known; no further result came in this time
-            return [(self._deadline, total), (self._result_at + timers.drain, None)]
+            return [(self._deadline, out_of_time(effective)), (self._result_at + timers.drain, None)]
         if not self.initialized.is_set():
-            start = Hung(
-                message=f"The agent did not start within {timers.start:g} s; look at its MCP servers, and at how "
-                "busy the machine is.",
-                timer="start",
-            )
-            return [(self._deadline, total), (self._began + timers.start, start)]
+            return [(self._deadline, out_of_time(effective)), (self._began + timers.start, no_start(timers))]
         heard = self._loop.time() if self._blocked else self._heard
-        stall = Hung(
-            message=f"Nothing was heard of the agent for {timers.stall:g} s, and it was ended. The task is tried "
-            "again.",
-            timer="stall",
-        )
-        return [(self._deadline, total), (heard + timers.stall, stall)]
+        return [(self._deadline, out_of_time(effective)), (heard + timers.stall, silence(timers))]
 
     # --- opening ---
 
@@ -154,9 +143,8 @@ class Conversation:
 
         Where there is nothing to ask first, everything is written at once: the agent starts no later for it.
         """
-        number = self._number()
-        reply = self._expect(number)
-        await self._send(control.initialize(number, self._behaviour))
+        number, reply = self._requests.expect()
+        await self._requests.send(control.initialize(number, self._behaviour))
         reply.add_done_callback(self._on_initialized)
         if self._context.mcp_servers or self._context.resume_transcript:
             await reply
@@ -164,7 +152,7 @@ class Conversation:
                 return
             if self._context.resume_transcript:
                 await self._learn_earlier_cost()
-        await self._send(control.user_message(self._context.prompt, self._behaviour))
+        await self._requests.send(control.user_message(self._context.prompt, self._behaviour))
 
     def _on_initialized(self, reply: asyncio.Future[control.Answered]) -> None:
         if reply.cancelled():
@@ -202,7 +190,7 @@ class Conversation:
     async def _settled_servers(self) -> tuple[ServerState, ...]:
         """Their states once none is still connecting; the start-up timer bounds it."""
         while True:
-            answer = await self._ask("mcp_status")
+            answer = await self._requests.ask("mcp_status")
             states = server_states(answer.body.get("mcpServers"))
             if not any(state.status == PENDING for state in states):
                 return states
@@ -210,7 +198,7 @@ class Conversation:
 
     async def _learn_earlier_cost(self) -> None:
         """A resumed session may go on counting where it was."""
-        answer = await self._ask("get_usage")
+        answer = await self._requests.ask("get_usage")
         session = answer.body.get("session")
         cost = session.get("total_cost_usd") if isinstance(session, Mapping) else None
         if isinstance(cost, int | float):
@@ -234,8 +222,7 @@ class Conversation:
         finally:
             self.initialized.set()
             self._result.set()
-            for waiting in self._waiting.values():
-                waiting.cancel()
+            self._requests.close()
 
     async def _take(self, item: Item) -> None:
         match item:
@@ -253,14 +240,22 @@ class Conversation:
             await self._answer(raw)
             return
         if kind == "control_response":
-            self._resolve(raw)
+            self._requests.take(control.answered(raw))
             return
         self.tally.observe(raw)
         if kind == "system" and raw.get("subtype") == "init":
             self._verify(raw)
         for name, body in said(raw):
             await self._pass_on(name, body)
+            if name == "tool_use" and self._is_absent(body.get("name")):
+                verdict = Verdict(granted=False, reason="Refused by absence: the agent has no such tool.")
+                await self._record(str(body["name"]), verdict, body.get("id"))
         self._judge(raw)
+
+    def _is_absent(self, tool: object) -> bool:
+        """Whether the agent does not have the tool it calls; then nobody asks us."""
+        reported = self.comparison.tools if self.comparison is not None else ()
+        return isinstance(tool, str) and canonical(tool) not in map(canonical, reported)
 
     def _verify(self, raw: Mapping[str, Any]) -> None:
         required = [server.name for server in self._context.mcp_servers]
@@ -311,30 +306,27 @@ class Conversation:
             return
         wanted = control.tool_request(request)
         if wanted is None:
-            await self._send(control.failure(request.id, f"{request.subtype} is not served here"))
+            await self._requests.send(control.failure(request.id, f"{request.subtype} is not served here"))
             return
         verdict = await self._decide(wanted)
-        call = ToolCall(
-            at=self._clock(),
-            tool=wanted.tool,
-            granted=verdict.granted,
-            reason=verdict.reason,
-            use_id=wanted.use_id,
-        )
-        self.calls.append(call)
         is_hook = request.subtype == "hook_callback"
         answer = control.hook_answer if is_hook else control.permission_answer
-        await self._send(answer(request, verdict))
-        await self._pass_on(
-            "system",
-            {
-                "subtype": "tool_call_answered",
-                "tool": call.tool,
-                "granted": call.granted and is_hook,
-                "reason": call.reason,
-                "tool_use_id": call.use_id,
-            },
+        await self._requests.send(answer(request, verdict))
+        if is_hook or not verdict.granted:
+            await self._record(wanted.tool, verdict, wanted.use_id)
+
+    async def _record(self, tool: str, verdict: Verdict, use_id: object) -> None:
+        """Keep a call and what was said to it, and tell it at its place in the stream."""
+        call = ToolCall(
+            at=self._clock(),
+            tool=tool,
+            granted=verdict.granted,
+            reason=verdict.reason,
+            use_id=use_id if isinstance(use_id, str) else None,
         )
+        self.calls.append(call)
+        body = {"subtype": CALL_ANSWERED, "tool": tool, "granted": call.granted, "reason": call.reason}
+        await self._pass_on("system", {**body, "tool_use_id": call.use_id})
 
     async def _decide(self, wanted: control.ToolRequest) -> Verdict:
         if self.comparison is None:
@@ -349,34 +341,6 @@ class Conversation:
             wanted.arguments,
             cwd=wanted.cwd or self._territory.checkout,
             resolve=os.path.realpath,
-        )
-
-    # --- our requests ---
-
-    async def _ask(self, subtype: str) -> control.Answered:
-        number = self._number()
-        reply = self._expect(number)
-        await self._send(control.ask(number, subtype))
-        return await reply
-
-    def _number(self) -> str:
-        self._sent += 1
-        return f"ours_{self._sent}"
-
-    def _expect(self, number: str) -> asyncio.Future[control.Answered]:
-        self._waiting[number] = self._loop.create_future()
-        return self._waiting[number]
-
-    def _resolve(self, raw: Mapping[str, Any]) -> None:
-        answer = control.answered(raw)
-        waiting = self._waiting.pop(answer.id, None) if answer is not None else None
-        if answer is not None and waiting is not None and not waiting.done():
-            waiting.set_result(answer)
-
-    async def _send(self, message: control.Wire) -> None:
-        """Write one message. That nobody reads any more is seen where its output ends."""
-        await self._child.write(
-            json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         )
 
 
