@@ -1,0 +1,130 @@
+"""What each project has running, had lately and may have: the numbers that fairness is decided from."""
+# ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from orchestrator.domain.project import CheckoutKind
+from orchestrator.store.queue import AMONG, among
+
+DAY: Final = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a project may have."""
+
+    project_id: str
+    weight: float
+    max_concurrent: int | None
+    budget_usd_per_day: float | None
+    checkout: CheckoutKind
+    repository: str | None
+
+    @property
+    def directory(self) -> str | None:
+        """The directory that takes one attempt at a time; `None` when each task has its own."""
+        return self.repository if self.checkout is CheckoutKind.DIRECTORY else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """A project's open attempts: how many, and the seconds they have taken so far together."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recent:
+    """A project's attempts that ended in the window, and what it spent since midnight UTC."""
+
+    finished: int = 0
+    seconds: float = 0.0
+    spent_today: float = 0.0
+
+
+_LIMITS: Final = {
+    # Two workers that count at the same time would both find room under a limit; so whoever decides for a
+    # project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
+    (dialect, locked): text(
+        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository FROM projects "
+        f"WHERE id {among_ids}"
+        + (
+            " AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
+            if locked
+            else ""
+        )
+    )
+    for dialect, among_ids in AMONG.items()
+    for locked in (False, True)
+}
+
+
+def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
+    """The limits of these projects; those that limit how much runs at once are locked until the transaction
+    ends, where the database has more than one writer."""
+    ids = among(tx, projects)
+    if tx.dialect.name == "postgresql":
+        tx.execute(_LIMITS["postgresql", True], {"ids": ids})
+    rows = tx.execute(_LIMITS[tx.dialect.name, False], {"ids": ids})
+    return {
+        row[0]: Limits(
+            project_id=row[0],
+            weight=row[1],
+            max_concurrent=row[2],
+            budget_usd_per_day=row[3],
+            checkout=CheckoutKind(row[4]),
+            repository=row[5],
+        )
+        for row in rows
+    }
+
+
+_RUNNING: Final = text(
+    "SELECT project_id, count(*), sum(started_at) FROM attempts WHERE ended_at IS NULL GROUP BY project_id"
+)
+
+
+def running(tx: Connection, *, now: float) -> dict[str, Running]:
+    return {
+        row[0]: Running(count=row[1], seconds=max(row[1] * now - row[2], 0.0)) for row in tx.execute(_RUNNING)
+    }
+
+
+_BUSY: Final = text(
+    "SELECT DISTINCT p.repository FROM attempts a JOIN projects p ON p.id = a.project_id "
+    "WHERE a.ended_at IS NULL AND p.checkout = 'directory' AND p.repository IS NOT NULL"
+)
+
+
+def busy_directories(tx: Connection) -> frozenset[str]:
+    """Directories of projects in which an attempt is running, on whichever host."""
+    return frozenset(row[0] for row in tx.execute(_BUSY))
+
+
+_FINISHED: Final = text(
+    "SELECT project_id, count(*), sum(ended_at - started_at) FROM attempts "
+    "WHERE ended_at IS NOT NULL AND ended_at > :since GROUP BY project_id"
+)
+_SPENT: Final = text(
+    "SELECT project_id, sum(cost_usd) FROM attempts "
+    "WHERE ended_at IS NOT NULL AND ended_at >= :midnight GROUP BY project_id"
+)
+
+
+def recent(tx: Connection, *, now: float, window_seconds: float) -> dict[str, Recent]:
+    """What every project had in the window. Reads a row for each attempt in it: not for every turn."""
+    finished = {row[0]: (row[1], row[2]) for row in tx.execute(_FINISHED, {"since": now - window_seconds})}
+    spent = {row[0]: row[1] for row in tx.execute(_SPENT, {"midnight": now - now % DAY})}
+    return {
+        project: Recent(
+            finished=finished.get(project, (0, 0.0))[0],
+            seconds=finished.get(project, (0, 0.0))[1],
+            spent_today=spent.get(project, 0.0),
+        )
+        for project in finished.keys() | spent.keys()
+    }

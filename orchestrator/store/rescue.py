@@ -1,0 +1,103 @@
+"""Rescue: take back tasks whose worker is gone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, func, select, text, update
+
+from orchestrator.domain import lifecycle
+from orchestrator.domain.event import Event
+from orchestrator.domain.task import TERMINAL, Task, TaskState
+from orchestrator.store import dependencies
+from orchestrator.store.outbox import announce
+from orchestrator.store.tables import CLAIMED, attempts, tasks
+from orchestrator.store.task_rows import COLUMNS, save, task_of
+
+LOST: Final = "lost"
+"""Outcome of an attempt whose worker went away without a word."""
+
+AT_ONCE: Final = 200
+"""Claims taken back in one transaction."""
+
+_CLAIMED: Final = (
+    select(*COLUMNS)
+    .where(text(CLAIMED))
+    .order_by(tasks.c.lease_until, tasks.c.id)
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_IN_A_ROW: Final = (
+    select(func.count())
+    .select_from(attempts)
+    .where(attempts.c.task_id == bindparam("task"), attempts.c.outcome == LOST)
+    .where(
+        attempts.c.number
+        > func.coalesce(
+            select(func.max(attempts.c.number))
+            .where(attempts.c.task_id == bindparam("task"), attempts.c.outcome != LOST)
+            .scalar_subquery(),
+            0,
+        )
+    )
+)
+_END: Final = (
+    update(attempts)
+    .where(
+        attempts.c.task_id == bindparam("b_task"),
+        attempts.c.number == bindparam("b_number"),
+        attempts.c.ended_at.is_(None),
+    )
+    .values(
+        ended_at=bindparam("b_now"),
+        outcome=LOST,
+        message="Its worker stopped without a word: killed, out of memory, or cut off from the database.",
+    )
+)
+_KINDS: Final = {TaskState.CANCELLED: "task.cancelled", TaskState.BLOCKED: "task.blocked"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rescued:
+    """A claim that was taken back, and where its task is now."""
+
+    task_id: str
+    attempt: int
+    worker: str
+    state: TaskState
+
+
+def rescue_expired(tx: Connection, *, now: float, jitter: float) -> list[Rescued]:
+    """Take back claims whose lease has run out, `AT_ONCE` at most."""
+    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.lease_until < now)).all(), now, jitter)
+
+
+def rescue_from(tx: Connection, workers: Sequence[str], *, now: float, jitter: float) -> list[Rescued]:
+    """Take back claims of workers that are known to be dead, without waiting for their leases."""
+    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.claimed_by.in_(workers))).all(), now, jitter)
+
+
+def _take_back(tx: Connection, rows: Sequence[Row[Any]], now: float, jitter: float) -> list[Rescued]:
+    rescued = [_one(tx, task_of(row), now, jitter) for row in rows]
+    over = [one.task_id for one in rescued if one.state in TERMINAL]
+    dependencies.after_ending(tx, over, now=now)
+    return rescued
+
+
+def _one(tx: Connection, task: Task, now: float, jitter: float) -> Rescued:
+    losses = 1 + tx.execute(_IN_A_ROW, {"task": task.id}).scalar_one()
+    back = lifecycle.rescue(task, now=now, losses=losses, jitter=jitter)
+    tx.execute(_END, {"b_task": task.id, "b_number": task.attempt, "b_now": now})
+    announce(
+        tx,
+        Event(
+            kind="attempt.ended",
+            subject=f"task/{task.id}/attempt/{task.attempt}",
+            at=now,
+            data={"attempt": task.attempt, "outcome": LOST, "worker": task.claimed_by},
+            project_id=task.project_id,
+            task_id=task.id,
+        ),
+    )
+    save(tx, task, back, _KINDS.get(back.state, "task.rescued"), attempt=task.attempt)
+    return Rescued(task_id=task.id, attempt=task.attempt, worker=task.claimed_by or "", state=back.state)

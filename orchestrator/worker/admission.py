@@ -1,0 +1,105 @@
+"""May it start now? What a profile, a checkout or a provider says about each waiting task."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.domain.candidate import Candidate
+
+Key = tuple[str, str | None]
+"""A project and the profile that a task names: tasks that agree in both resolve alike."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What resolving a profile says: the harness that runs it, or why it may not run."""
+
+    harness: str | None = None
+    reason: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backoff:
+    """A provider to be left alone for a while, because of what it told an attempt."""
+
+    reason: str
+    message: str
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is known at the time of the decision.
+
+    `verdicts` has every key among the candidates. `directories` names the directory of each project that
+    works in one of its own, `busy` those in which an attempt is running now. `backoffs` are by harness.
+    """
+
+    now: float
+    verdicts: Mapping[Key, Verdict]
+    harnesses: frozenset[str]
+    directories: Mapping[str, str] = field(default_factory=dict)
+    busy: frozenset[str] = frozenset()
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    recheck_seconds: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """Why a task cannot start now. `until` is when it is looked at again unasked; `None` is at the next turn,
+    and such a hold is not stored: it passes by itself, and a whole backlog may share it."""
+
+    task_id: str
+    reason: str
+    message: str
+    until: float | None = None
+
+
+def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Candidate], list[Hold]]:
+    """Split the candidates into those that may start and those held, each with its reason.
+
+    A directory takes one attempt at a time, so only the first candidate for it is admitted, in the order of
+    priority, age and id.
+    """
+    admitted: list[Candidate] = []
+    holds: list[Hold] = []
+    taken = set(facts.busy)
+    for task in sorted(candidates, key=_order):
+        hold = _refused(task, facts) or _waits(task, facts, taken)
+        if hold is not None:
+            holds.append(hold)
+            continue
+        if directory := facts.directories.get(task.project_id):
+            taken.add(directory)
+        admitted.append(task)
+    return admitted, holds
+
+
+def _order(task: Candidate) -> tuple[int, float, str]:
+    return task.priority, task.created_at, task.id
+
+
+def _refused(task: Candidate, facts: Facts) -> Hold | None:
+    verdict = facts.verdicts[task.project_id, task.profile_id]
+    later = facts.now + facts.recheck_seconds
+    if verdict.reason is not None:
+        return Hold(task_id=task.id, reason=verdict.reason, message=verdict.message, until=later)
+    if verdict.harness not in facts.harnesses:
+        there = ", ".join(sorted(facts.harnesses)) or "none"
+        message = (
+            f"This worker has no harness {verdict.harness!r}, only: {there}. Correct the profile's harness."
+        )
+        return Hold(task_id=task.id, reason="harness_missing", message=message, until=later)
+    return None
+
+
+def _waits(task: Candidate, facts: Facts, taken: set[str]) -> Hold | None:
+    harness = facts.verdicts[task.project_id, task.profile_id].harness
+    backoff = facts.backoffs.get(harness or "")
+    if backoff is not None and backoff.until > facts.now:
+        return Hold(task_id=task.id, reason=backoff.reason, message=backoff.message)
+    directory = facts.directories.get(task.project_id)
+    if directory in taken:
+        message = f"Another attempt is at work in {directory}, which takes one at a time."
+        return Hold(task_id=task.id, reason="checkout_busy", message=message)
+    return None

@@ -1,0 +1,38 @@
+"""What a worker is told when it is made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """Times are seconds. `home` holds the checkouts and the directories of the attempts."""
+
+    name: str
+    home: Path
+    slots: int = 4
+    lease_seconds: float = 30.0
+    """How long a claim holds without a heartbeat. Six heartbeats: five may be missed."""
+    heartbeat_seconds: float = 5.0
+    poll_seconds: float = 5.0
+    """The slow look behind the wake-up by the database."""
+    drain_seconds: float = 20.0
+    """How long running attempts may go on after a stop was asked for, before they are interrupted."""
+    per_project: int = 32
+    """Waiting tasks of a project that are looked at in one turn, at least as many as there are free slots."""
+    window_seconds: float = 3600.0
+    """The recent past that fairness between projects looks at."""
+    recheck_seconds: float = 300.0
+    """When a task that a profile holds is looked at again unasked."""
+    batch_seconds: float = 0.25
+    batch_messages: int = 128
+    """What an agent says is stored when so much time went by or so many messages came."""
+
+    def __post_init__(self) -> None:
+        if self.slots < 1:
+            raise ValueError(f"slots must be 1 or more, not {self.slots}")
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError(
+                f"lease_seconds ({self.lease_seconds}) must be at least twice heartbeat_seconds "
+                f"({self.heartbeat_seconds}), or one late heartbeat loses the task"
+            )
