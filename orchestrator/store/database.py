@@ -1,4 +1,4 @@
-"""The one door to SQL: a store function goes in, runs in one transaction in a thread, its result comes out."""
+"""The one door to SQL: a store function goes in, runs in one transaction in a thread, its result returns."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,9 @@ class Database:
     """Made by `open_database`. `writers` and `readers` are one engine where the database itself
     lets many write at once; on SQLite one thread writes and others read beside it."""
 
-    def __init__(self, *, place: str, writers: Engine, readers: Engine, bell: Bell, threads: int) -> None:
+    def __init__(
+        self, *, place: str, writers: Engine, readers: Engine, bell: Bell, threads: int, reading: int = 0
+    ) -> None:
         self.place = place
         self.dialect = writers.dialect.name
         self._writers = writers
@@ -44,7 +46,7 @@ class Database:
         self._read_threads = (
             self._write_threads
             if readers is writers
-            else ThreadPoolExecutor(_size(readers), thread_name_prefix="database-read")
+            else ThreadPoolExecutor(reading, thread_name_prefix="database-read")
         )
 
     async def run(
@@ -143,11 +145,6 @@ async def _finished(future: Future[T]) -> T:
         raise
 
 
-def _size(engine: Engine) -> int:
-    size: int = engine.pool.size()  # type: ignore[attr-defined]
-    return size
-
-
 def open_database(url: str, *, migrate: bool | None = None) -> Database:
     """The database at `url`. `migrate` says whether an older or empty one is brought up to date; by default
     a SQLite file is and PostgreSQL, which other hosts use too, is not.
@@ -194,14 +191,15 @@ def _open_sqlite(url: URL, place: str, *, create: bool) -> Database:
         readers=engines.sqlite_readers(url),
         bell=PipeBell(path),
         threads=1,
+        reading=engines.SQLITE_READERS,
     )
 
 
 def _bring_up_to_date(database: Database, *, allowed: bool) -> None:
     if database.read_sync(_revision) == REVISION:
         return
-    # Alembic takes a tenth of a second to load, and nearly every start has nothing for it to do.
-    from orchestrator.store import migrations  # noqa: PLC0415
+    # Lazily, as Alembic takes a tenth of a second to load and nearly every start has nothing for it to do.
+    from orchestrator.store import migrations  # noqa: PLC0415 - loaded only when there is work for it
 
     age = database.read_sync(migrations.age)
     if age is migrations.Age.NEWER:

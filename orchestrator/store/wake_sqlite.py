@@ -95,7 +95,7 @@ def _ring(path: str) -> None:
     except OSError:
         # Nobody has it open: its listener has died. Or it belongs to another user, who polls.
         with contextlib.suppress(OSError):
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)  # noqa: PTH108 - a plain string from scandir
         return
     try:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # full: it will look anyway

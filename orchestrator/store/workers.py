@@ -1,21 +1,18 @@
-"""Workers: who is there, on which host, and when they were last heard of."""
+"""Workers: who is there, and how many attempts they can have at once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from orchestrator.store.tables import workers
 
+SEEN_SECONDS: Final = 60.0
+"""A worker that was not heard of for this long is taken to be gone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerRow:
-    """A worker process. `id` is of this very process: a restart under the same name is another worker.
-
-    `details` says how to recognise the process on its host: `boot` and `started` as the kernel has them.
-    """
-
+class Worker:
     id: str
     host: str
     pid: int
@@ -24,43 +21,53 @@ class WorkerRow:
     started_at: float
     seen_at: float
     draining: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def register(tx: Connection, row: WorkerRow) -> None:
-    names = WorkerRow.__dataclass_fields__
-    tx.execute(insert(workers).values({**{name: getattr(row, name) for name in names}}))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fleet:
+    """The workers that were heard of lately and do not drain."""
+
+    workers: int
+    slots: int
 
 
-_SEEN: Final = (
-    update(workers)
-    .where(workers.c.id == bindparam("b_id"))
-    .values(seen_at=bindparam("b_now"), draining=bindparam("b_draining"))
-)
+def register(tx: Connection, worker: Worker) -> None:
+    """Present itself; a row left by an earlier process of the same id is replaced."""
+    tx.execute(delete(workers).where(workers.c.id == worker.id))
+    names = ("id", "host", "pid", "version", "slots", "started_at", "seen_at", "draining")
+    tx.execute(insert(workers).values({name: getattr(worker, name) for name in names}))
 
 
-def seen(tx: Connection, worker: str, *, now: float, draining: bool) -> None:
-    tx.execute(_SEEN, {"b_id": worker, "b_now": now, "b_draining": draining})
+def seen(tx: Connection, worker_id: str, *, now: float, draining: bool | None = None) -> bool:
+    """It lives. False when it is not registered."""
+    changes: dict[str, float | bool] = {"seen_at": now}
+    if draining is not None:
+        changes["draining"] = draining
+    return tx.execute(update(workers).where(workers.c.id == worker_id).values(changes)).rowcount == 1
 
 
-def on_host(tx: Connection, host: str) -> list[WorkerRow]:
-    """Every worker that registered on this host and has not been removed."""
-    rows = tx.execute(select(workers).where(workers.c.host == host).order_by(workers.c.started_at))
-    return [WorkerRow(**row) for row in rows.mappings()]
+def leave(tx: Connection, worker_id: str) -> None:
+    tx.execute(delete(workers).where(workers.c.id == worker_id))
 
 
-def everywhere(tx: Connection) -> list[WorkerRow]:
-    """Every worker there is, the longest running first."""
-    return [WorkerRow(**row) for row in tx.execute(select(workers).order_by(workers.c.started_at)).mappings()]
+def list_workers(tx: Connection) -> list[Worker]:
+    """All that are registered, by id; those not seen lately are among them."""
+    query = select(
+        workers.c.id,
+        workers.c.host,
+        workers.c.pid,
+        workers.c.version,
+        workers.c.slots,
+        workers.c.started_at,
+        workers.c.seen_at,
+        workers.c.draining,
+    ).order_by(workers.c.id)
+    return [Worker(**row) for row in tx.execute(query).mappings()]
 
 
-def remove(tx: Connection, *ids: str) -> None:
-    tx.execute(delete(workers).where(workers.c.id.in_(ids)))
-
-
-_STALE: Final = delete(workers).where(workers.c.seen_at < bindparam("b_before"))
-
-
-def forget(tx: Connection, *, before: float) -> int:
-    """Remove the rows of workers that were last seen before `before`."""
-    return int(tx.execute(_STALE, {"b_before": before}).rowcount)
+def fleet(tx: Connection, *, now: float) -> Fleet:
+    query = select(func.count(), func.sum(workers.c.slots)).where(
+        workers.c.seen_at > now - SEEN_SECONDS, ~workers.c.draining
+    )
+    count, slots = tx.execute(query).one()
+    return Fleet(workers=count, slots=slots or 0)

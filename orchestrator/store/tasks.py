@@ -1,0 +1,252 @@
+"""Tasks: asked for, found, listed, and moved by people. What workers do is in `queue`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from orchestrator.domain import lifecycle
+from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
+from orchestrator.domain.task import CLAIMED as CLAIMED_STATES
+from orchestrator.domain.task import NewTask, Task, TaskState
+from orchestrator.store import dependencies as needs
+from orchestrator.store.outbox import announce, mark_changed
+from orchestrator.store.tables import CLAIMABLE, CLAIMED, HELD, agent_profiles, projects, tasks
+from orchestrator.store.task_rows import COLUMNS, locked, save, task_event, task_of, values_of
+
+EXCERPT: Final = 400
+"""Characters of prompt and result that a list shows; a task's may be megabytes."""
+
+
+def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
+    """Queue a task: READY, or DEFINED until its dependencies have completed.
+
+    Raises NotFound for the project, the profile or a dependency, AlreadyExists, InvalidInput.
+    """
+    _check(tx, projects, new.project_id, "project_id")
+    _check(tx, agent_profiles, new.profile_id, "profile_id")
+    states = needs.states(tx, new.depends_on)
+    task = Task(
+        id=task_id,
+        project_id=new.project_id,
+        title=storable(new.title, "title"),
+        prompt=storable(new.prompt, "prompt"),
+        state=TaskState.READY if _met(states) else TaskState.DEFINED,
+        created_at=now,
+        updated_at=now,
+        profile_id=new.profile_id,
+        priority=new.priority,
+        run_at=_later(new.run_at, now),
+        max_attempts=new.max_attempts,
+        timeout_seconds=new.timeout_seconds,
+        max_budget_usd=new.max_budget_usd,
+        labels=_labels(new.labels),
+    )
+    try:
+        tx.execute(sa.insert(tasks).values(values_of(task)))
+    except IntegrityError as error:
+        raise AlreadyExists(f"task {task_id} already exists", field="id") from error
+    announce(tx, task_event("task.created", task, at=now, title=task.title))
+    mark_changed(tx)
+    needs.add(tx, task_id, states)
+    return _settled(tx, task, states, now=now)
+
+
+def get(tx: Connection, task_id: str) -> Task | None:
+    row = tx.execute(select(*COLUMNS).where(tasks.c.id == task_id)).first()
+    return None if row is None else task_of(row)
+
+
+def find_ids(tx: Connection, fragment: str, *, limit: int) -> list[str]:
+    """Ids that begin with the fragment, else those that end with it, in order."""
+    beginning = (tasks.c.id >= fragment) & (tasks.c.id < fragment + "\U0010ffff")
+    for fits in (beginning, tasks.c.id.endswith(fragment, autoescape=True)):
+        found = list(tx.execute(select(tasks.c.id).where(fits).order_by(tasks.c.id).limit(limit)).scalars())
+        if found:
+            return found
+    return []
+
+
+def list_tasks(
+    tx: Connection,
+    *,
+    project_id: str | None = None,
+    states: Collection[TaskState] | None = None,
+    profile_id: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    before: str | None = None,
+    limit: int = 100,
+) -> list[Task]:
+    """Newest first, those after the task `before`; prompts and results are cut to `EXCERPT` characters."""
+    shortened = {"prompt", "result"}
+    columns = [
+        func.substr(column, 1, EXCERPT, type_=column.type).label(column.key)
+        if column.key in shortened
+        else column
+        for column in COLUMNS
+    ]
+    query = select(*columns).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
+    if project_id is not None:
+        query = query.where(tasks.c.project_id == project_id)
+    if states:
+        query = query.where(tasks.c.state.in_([state.value for state in states]))
+    if profile_id is not None:
+        query = query.where(tasks.c.profile_id == profile_id)
+    for key, value in (labels or {}).items():
+        query = query.where(_labelled(tx, key, value))
+    if before is not None:
+        query = _older(tx, query, before)
+    return [task_of(row) for row in tx.execute(query)]
+
+
+def edit(tx: Connection, task: Task, fields: Mapping[str, Any], *, now: float) -> Task:
+    """Change the named fields of a `NewTask`; its project stays. Raises NotFound or InvalidInput."""
+    old = locked(tx, task.id)
+    wanted = dict(fields)
+    depends_on: Sequence[str] | None = wanted.pop("depends_on", None)
+    for name in ("title", "prompt"):
+        if name in wanted:
+            wanted[name] = storable(wanted[name], name)
+    if "labels" in wanted:
+        wanted["labels"] = _labels(wanted["labels"])
+    if "profile_id" in wanted:
+        _check(tx, agent_profiles, wanted["profile_id"], "profile_id")
+    if "run_at" in wanted:
+        wanted["run_at"] = _later(wanted["run_at"], now)
+    if old.state not in CLAIMED_STATES:
+        # What held it may have been what is changed here.
+        wanted |= {"hold": None, "hold_message": None, "hold_until": None}
+    new = save(tx, old, replace(old, **wanted, updated_at=now), "task.updated", fields=sorted(fields))
+    if depends_on is None:
+        return new
+    states = needs.replace(tx, task.id, depends_on)
+    if new.state is TaskState.READY and not _met(states):
+        # There is no way back from READY but through a person's hands, and this is one.
+        paused = lifecycle.pause(new, now=now)
+        again = replace(lifecycle.resume(paused, now=now, dependencies_met=False), run_at=new.run_at)
+        new = save(tx, new, again, "task.waiting")
+    return _settled(tx, new, states, now=now)
+
+
+def cancel(tx: Connection, task_id: str, *, now: float) -> Task:
+    """Cancelled, or asked to be while an agent runs. Raises NotFound or IllegalTransition."""
+    old = locked(tx, task_id)
+    new = lifecycle.cancel(old, now=now)
+    if new.state is not TaskState.CANCELLED:
+        return save(tx, old, new, "task.cancel_requested")
+    save(tx, old, new, "task.cancelled")
+    needs.after_ending(tx, [task_id], now=now)
+    return new
+
+
+def retry(tx: Connection, task_id: str, *, now: float) -> Task:
+    """Raises NotFound or IllegalTransition."""
+    old = locked(tx, task_id)
+    met = not needs.unmet(tx, task_id)
+    return save(tx, old, lifecycle.retry(old, now=now, dependencies_met=met), "task.retried")
+
+
+def pause(tx: Connection, task_id: str, *, now: float, until: float | None = None) -> Task:
+    """Raises NotFound or IllegalTransition."""
+    old = locked(tx, task_id)
+    return save(tx, old, lifecycle.pause(old, now=now, until=until), "task.paused", until=until)
+
+
+def resume(tx: Connection, task_id: str, *, now: float) -> Task:
+    """Raises NotFound or IllegalTransition."""
+    old = locked(tx, task_id)
+    met = not needs.unmet(tx, task_id)
+    return save(tx, old, lifecycle.resume(old, now=now, dependencies_met=met), "task.resumed")
+
+
+def reconsider(tx: Connection, *, project_id: str | None = None) -> int:
+    """Lift the holds, of one project or of all, because what they rest on may have changed; a worker
+    decides anew. Answers with how many there were."""
+    held = sa.update(tasks).where(text(HELD)).values(hold=None, hold_message=None, hold_until=None)
+    if project_id is not None:
+        held = held.where(tasks.c.project_id == project_id)
+    lifted = tx.execute(held).rowcount
+    if lifted:
+        mark_changed(tx)
+    return lifted
+
+
+def dependencies(tx: Connection, task_id: str) -> list[str]:
+    return needs.of(tx, task_id)
+
+
+def unmet_dependencies(tx: Connection, task_id: str) -> list[tuple[str, TaskState]]:
+    """Those that have not completed, with their states."""
+    return needs.unmet(tx, task_id)
+
+
+def count_ahead(tx: Connection, task: Task) -> int:
+    """How many tasks of its project would be taken before it."""
+    place = sa.tuple_(tasks.c.priority, tasks.c.created_at, tasks.c.id)
+    before = place < sa.tuple_(task.priority, task.created_at, task.id)
+    query = select(func.count()).where(text(CLAIMABLE), tasks.c.project_id == task.project_id, before)
+    return tx.execute(query.select_from(tasks)).scalar_one()
+
+
+def count_claimed(tx: Connection, *, project_id: str | None = None) -> int:
+    """How many tasks workers have now, of one project or of all."""
+    query = select(func.count()).select_from(tasks).where(text(CLAIMED))
+    if project_id is not None:
+        query = query.where(tasks.c.project_id == project_id)
+    return tx.execute(query).scalar_one()
+
+
+def storable(value: str, field: str) -> str:
+    """The text, if a database can hold it exactly. Raises InvalidInput."""
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidInput(f"{field} must not contain NUL or unpaired surrogates", field=field)
+    return value
+
+
+def _settled(tx: Connection, task: Task, states: Mapping[str, TaskState], *, now: float) -> Task:
+    """A DEFINED task moved on to where its dependencies put it."""
+    if task.state is not TaskState.DEFINED:
+        return task
+    failed = [i for i, state in states.items() if state in (TaskState.FAILED, TaskState.CANCELLED)]
+    if failed:
+        message = f"Task {failed[0]}, which it depends on, ended as {states[failed[0]]}."
+        return save(tx, task, lifecycle.block(task, now=now, message=message), "task.blocked")
+    if _met(states):
+        return save(tx, task, lifecycle.ready(task, now=now), "task.ready")
+    return task
+
+
+def _met(states: Mapping[str, TaskState]) -> bool:
+    return all(state is TaskState.COMPLETED for state in states.values())
+
+
+def _later(run_at: float | None, now: float) -> float | None:
+    return run_at if run_at is not None and run_at > now else None
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    return {storable(key, "labels"): storable(value, "labels") for key, value in labels.items()}
+
+
+def _check(tx: Connection, table: sa.Table, wanted: str | None, field: str) -> None:
+    if wanted is not None and tx.execute(select(table.c.id).where(table.c.id == wanted)).first() is None:
+        raise NotFound(f"{field.removesuffix('_id')} {wanted} not found", field=field)
+
+
+def _labelled(tx: Connection, key: str, value: str) -> ColumnElement[bool]:
+    if tx.dialect.name == "postgresql":
+        fits: ColumnElement[bool] = sa.cast(tasks.c.labels, sa.JSON)[key].as_string() == value
+        return fits
+    each = func.json_each(tasks.c.labels).table_valued("key", "value")
+    return sa.exists().where(each.c.key == key, each.c.value == value)
+
+
+def _older(tx: Connection, query: Select[Any], before: str) -> Select[Any]:
+    at = tx.execute(select(tasks.c.created_at).where(tasks.c.id == before)).scalar()
+    if at is None:
+        raise NotFound(f"task {before} not found", field="before")
+    return query.where(sa.tuple_(tasks.c.created_at, tasks.c.id) < sa.tuple_(at, before))
