@@ -1,8 +1,10 @@
 """What a client sees of a rehearsal: answers, faults, and its end."""
 
 import asyncio
+import http.client
 import json
 import socket
+import statistics
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -164,6 +166,27 @@ def test_a_slow_answer_takes_the_time_the_script_says(ask: Any) -> None:
             began = time.monotonic()
             assert (await ask(server)).text == "[rehearsal] x"
             assert time.monotonic() - began >= 0.2 + 6 * 0.05
+
+    run(body())
+
+
+def test_an_answer_that_may_be_quick_is_quick() -> None:
+    """Small packets are sent at once: held back, each answer would take 40 ms."""
+
+    def median(port: int) -> float:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        times = []
+        for _ in range(21):
+            began = time.perf_counter()
+            connection.request("POST", "/v1/messages", b'{"messages": [], "stream": true}')
+            connection.getresponse().read()
+            times.append(time.perf_counter() - began)
+        connection.close()
+        return statistics.median(times)
+
+    async def body() -> None:
+        async with serve(steps(Reply(text="x"))) as server:
+            assert await asyncio.to_thread(median, server.port) < 0.03
 
     run(body())
 
