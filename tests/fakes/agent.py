@@ -62,6 +62,7 @@ import threading
 import time
 
 VERSION = "2.1.329 (Claude Code)"
+TICK = 0.05  # no wait is longer: a signal that arrives just before one is handled only after it
 LINE = b'{"type":"system","subtype":"noise","text":"' + b"x" * 980 + b'"}\n'
 
 
@@ -101,6 +102,11 @@ def script_of(prompt):
     return [(name, value) for name, _, value in pairs]
 
 
+def forever():
+    while True:
+        time.sleep(TICK)
+
+
 class Agent:
     def __init__(self):
         self.session = option("--session-id") or option("--resume") or "00000000-0000-4000-8000-000000000000"
@@ -114,7 +120,7 @@ class Agent:
         self.interrupted = threading.Event()
         self.ended = threading.Event()
         self.ignore_interrupt = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # the handler of SIGINT may interrupt a write of its own thread
         self.clear()
 
     def clear(self):
@@ -177,7 +183,8 @@ class Agent:
         request_id = f"fake_{self.sent}"
         self.emit({"type": "control_request", "request_id": request_id, "request": request})
         with self.replied:
-            self.replied.wait_for(lambda: request_id in self.replies or self.ended.is_set())
+            while not (request_id in self.replies or self.ended.is_set()):
+                self.replied.wait(TICK)
             return self.replies.pop(request_id, None)
 
     # --- what Claude says ---
@@ -301,6 +308,13 @@ class Agent:
 
     # --- running ---
 
+    def next(self):
+        while True:
+            try:
+                return self.inbox.get(timeout=TICK)
+            except queue.Empty:
+                continue
+
     def turn(self, steps):
         """Carry out the script for one user message; True when the process should go on to the next."""
         for name, value in steps:
@@ -390,16 +404,15 @@ class Agent:
         self.leave(int(value))
 
     def do_hang(self, value):
-        self.interrupted.wait()
+        while not self.interrupted.wait(TICK):
+            pass
 
     def do_deaf(self, value):
-        while True:
-            time.sleep(3600)
+        forever()
 
     def do_hang_after_result(self, value):
         self.finish()
-        while True:
-            time.sleep(3600)
+        forever()
 
     def do_ignore_term(self, value):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -426,8 +439,7 @@ class Agent:
 
     def do_close_stdout(self, value):
         os.close(1)
-        while True:
-            time.sleep(3600)
+        forever()
 
     def do_flood_stderr(self, value):
         for _ in range(int(value) // 1000 + 1):
@@ -474,12 +486,13 @@ class Agent:
         threading.Thread(target=self.read, daemon=True).start()
         if option("--input-format") != "stream-json":
             self.inbox.put({"message": {"content": sys.argv[-1]}})
-            self.ended.wait()
+            while not self.ended.wait(TICK):
+                pass
         if "init_at_start" in early:
             self.overrides = json.loads(early.get("init", "{}"))
             self.init()
         steps = None
-        while (message := self.inbox.get()) is not None:
+        while (message := self.next()) is not None:
             content = message["message"]["content"]
             prompt = content if isinstance(content, str) else json.dumps(content)
             steps = script_of(prompt) or steps or []
