@@ -318,8 +318,9 @@ TABLES: Final = (
 
 INDEXES: Final = (
     "CREATE INDEX archived_tasks_by_project ON archived_tasks (project_id, archived_at, id)",
-    "CREATE INDEX attempts_ended ON attempts (ended_at, project_id, cost_usd) WHERE ended_at IS NOT NULL",
-    "CREATE INDEX attempts_open ON attempts (worker) WHERE ended_at IS NULL",
+    "CREATE INDEX attempts_ended ON attempts (ended_at, project_id, started_at, cost_usd) "
+    "WHERE ended_at IS NOT NULL",
+    "CREATE INDEX attempts_open ON attempts (project_id, started_at) WHERE ended_at IS NULL",
     "CREATE INDEX audit_by_time ON audit (at)",
     "CREATE INDEX events_by_project ON events (project_id, id) WHERE project_id IS NOT NULL",
     "CREATE INDEX events_by_task ON events (task_id, id) WHERE task_id IS NOT NULL",

@@ -19,7 +19,8 @@ _SNAPSHOT: Final = tuple(field.name for field in fields(Snapshot))
 
 
 def begin(tx: Connection, claim: Claim, snapshot: Snapshot, *, now: float) -> Task:
-    """The attempt starts under `snapshot`: fixed before the agent is. Raises LeaseLost."""
+    """The attempt that the claim opened starts under `snapshot`, fixed before the agent starts.
+    Raises LeaseLost."""
     task = lifecycle.begin(claim.task, now=now)
     still_ours = (
         (tasks.c.id == task.id)
@@ -30,17 +31,7 @@ def begin(tx: Connection, claim: Claim, snapshot: Snapshot, *, now: float) -> Ta
     changes = {"state": task.state.value, "updated_at": now}
     if tx.execute(update(tasks).where(still_ours).values(changes)).rowcount != 1:
         raise LeaseLost
-    tx.execute(
-        insert(attempts).values(
-            task_id=task.id,
-            number=claim.attempt,
-            project_id=task.project_id,
-            worker=claim.worker,
-            started_at=now,
-            session_id=task.session_id,
-            **_stored(snapshot),
-        )
-    )
+    _change(tx, claim, {name: getattr(snapshot, name) for name in _SNAPSHOT})
     started = task_event("attempt.started", task, at=now, attempt=claim.attempt, worker=claim.worker)
     announce(tx, started)
     return task
@@ -156,10 +147,6 @@ def _open(claim: Claim) -> tuple[Any, ...]:
         attempts.c.worker == claim.worker,
         attempts.c.ended_at.is_(None),
     )
-
-
-def _stored(snapshot: Snapshot) -> dict[str, Any]:
-    return {name: getattr(snapshot, name) for name in _SNAPSHOT}
 
 
 def _attempt(row: RowMapping) -> Attempt:

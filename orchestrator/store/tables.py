@@ -270,8 +270,10 @@ attempts: Final = Table(
     number("cache_creation_tokens"),
     number("turns"),
     # What each project used lately: the scheduler's view and the daily budgets.
-    partial("attempts_ended", "ended_at", "project_id", "cost_usd", where="ended_at IS NOT NULL"),
-    partial("attempts_open", "worker", where="ended_at IS NULL"),
+    partial(
+        "attempts_ended", "ended_at", "project_id", "started_at", "cost_usd", where="ended_at IS NOT NULL"
+    ),
+    partial("attempts_open", "project_id", "started_at", where="ended_at IS NULL"),
 )
 
 attempt_messages: Final = Table(
