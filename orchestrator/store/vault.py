@@ -1,0 +1,245 @@
+"""The vault as the database knows it: what was read last, and the difference written at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from orchestrator.domain.errors import Conflict
+from orchestrator.domain.event import Event
+from orchestrator.domain.mcp import McpServer
+from orchestrator.domain.profile import AgentProfile
+from orchestrator.domain.vault import (
+    Accepted,
+    Document,
+    KnownDocument,
+    Rejected,
+    Removed,
+    VaultChanges,
+    VaultKnown,
+)
+from orchestrator.store import profiles, servers
+from orchestrator.store.outbox import announce, mark_changed
+from orchestrator.store.profile_rows import values_of
+from orchestrator.store.servers import SYSTEM
+from orchestrator.store.tables import (
+    agent_profiles,
+    mcp_servers,
+    profile_overlays,
+    profile_revisions,
+    sync_state,
+)
+
+_CHUNK: Final = 500
+
+
+def known(tx: Connection) -> VaultKnown:
+    """All documents as last read, and the names in use."""
+    documents = {}
+    for path, kind, project_id, document_id, digest, error, warnings in tx.execute(
+        select(
+            sync_state.c.path,
+            sync_state.c.kind,
+            sync_state.c.project_id,
+            sync_state.c.document_id,
+            sync_state.c.digest,
+            sync_state.c.error,
+            sync_state.c.warnings,
+        )
+    ):
+        document = Document(path=path, kind=kind, id=document_id, project_id=project_id or None)
+        documents[path] = KnownDocument(
+            document=document, digest=digest, error=error, warnings=tuple(warnings)
+        )
+    names = tx.execute(select(agent_profiles.c.id, agent_profiles.c.name))
+    return VaultKnown(documents=documents, names={row.id: row.name for row in names})
+
+
+def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
+    """Write the difference and announce it.
+
+    Raises Conflict when a document was recorded by someone else since the difference was computed.
+    """
+    results: list[Accepted | Rejected] = [*changes.accepted, *changes.rejected]
+    _check_basis(tx, [*results, *changes.removed])
+    for item in changes.removed:
+        _remove(tx, item, now)
+    profiles = [item for item in changes.accepted if isinstance(item.definition, AgentProfile)]
+    _write_profiles(tx, [item for item in profiles if item.document.project_id is None], now)
+    _write_overlays(tx, [item for item in profiles if item.document.project_id is not None], now)
+    _write_servers(tx, [item for item in changes.accepted if isinstance(item.definition, McpServer)], now)
+    _write_revisions(tx, profiles, now)
+    _write_state(tx, results, now)
+    announce(tx, *_events(changes, now))
+    mark_changed(tx)
+
+
+def _check_basis(tx: Connection, items: Sequence[Accepted | Rejected | Removed]) -> None:
+    stored: dict[str, str] = {}
+    columns = select(sync_state.c.path, sync_state.c.digest)
+    for chunk in _chunks([item.document.path for item in items]):
+        rows = tx.execute(columns.where(sync_state.c.path.in_(chunk)).with_for_update())
+        stored |= {row.path: row.digest for row in rows}
+    for item in items:
+        if stored.get(item.document.path) != item.before:
+            raise Conflict(f"{item.document.path} was read by another process meanwhile; look again")
+
+
+def _write_profiles(tx: Connection, items: Sequence[Accepted], now: float) -> None:
+    rows = [{"id": item.document.id, **_definition(item, now)} for item in items]
+    _make_way(tx, {row["id"]: row["name"] for row in rows})
+    _upsert(tx, agent_profiles, ("id",), rows)
+
+
+def _make_way(tx: Connection, names: Mapping[str, str]) -> None:
+    """Take the new names from profiles that get another one in the same go: two may have swapped theirs."""
+    for chunk in _chunks(list(names.values())):
+        query = select(agent_profiles.c.id, agent_profiles.c.name).where(agent_profiles.c.name.in_(chunk))
+        for profile_id, name in tx.execute(query).all():
+            if names.get(profile_id, name) != name:
+                _rename(tx, profile_id, f"{profile_id} (renamed)")
+
+
+def _rename(tx: Connection, profile_id: str, name: str) -> None:
+    tx.execute(update(agent_profiles).where(agent_profiles.c.id == profile_id).values(name=name))
+
+
+def _write_overlays(tx: Connection, items: Sequence[Accepted], now: float) -> None:
+    rows = [
+        {
+            "project_id": item.document.project_id,
+            "profile_id": item.document.id,
+            **_definition(item, now),
+        }
+        for item in items
+    ]
+    _upsert(tx, profile_overlays, ("project_id", "profile_id"), rows)
+
+
+def _definition(item: Accepted, now: float) -> dict[str, Any]:
+    assert isinstance(item.definition, AgentProfile)
+    return {
+        **values_of(item.definition),
+        "digest": item.digest,
+        "created_at": now,
+        "updated_at": now,
+        "removed_at": None,
+    }
+
+
+def _write_servers(tx: Connection, items: Sequence[Accepted], now: float) -> None:
+    rows = []
+    for item in items:
+        server = item.definition
+        assert isinstance(server, McpServer)
+        rows.append(
+            {
+                "project_id": server.project_id or SYSTEM,
+                "name": server.name,
+                "transport": server.transport,
+                "description": server.description,
+                "command": server.command,
+                "args": list(server.args),
+                "env": dict(server.env),
+                "url": server.url,
+                "headers": dict(server.headers),
+                "digest": item.digest,
+                "created_at": now,
+                "updated_at": now,
+                # What a probe said was about the server as it was.
+                "probed_at": None,
+                "probe_error": None,
+                "probed_tools": None,
+            }
+        )
+    _upsert(tx, mcp_servers, ("project_id", "name"), rows)
+
+
+def _write_revisions(tx: Connection, items: Sequence[Accepted], now: float) -> None:
+    rows = [
+        {
+            "project_id": item.document.project_id or SYSTEM,
+            "profile_id": item.document.id,
+            "digest": item.digest,
+            "content": values_of(item.definition),
+            "created_at": now,
+        }
+        for item in items
+        if isinstance(item.definition, AgentProfile)
+    ]
+    if rows:
+        tx.execute(insert(profile_revisions), rows)
+
+
+def _write_state(tx: Connection, items: Sequence[Accepted | Rejected], now: float) -> None:
+    rows = [
+        {
+            "path": item.document.path,
+            "kind": item.document.kind,
+            "project_id": item.document.project_id or SYSTEM,
+            "document_id": item.document.id,
+            "digest": item.digest,
+            "error": item.error if isinstance(item, Rejected) else None,
+            "warnings": list(item.warnings),
+            "synced_at": now,
+        }
+        for item in items
+    ]
+    _upsert(tx, sync_state, ("path",), rows)
+
+
+def _remove(tx: Connection, item: Removed, now: float) -> None:
+    """A profile's row stays, since tasks name it and its last revision still counts; its name is free."""
+    document = item.document
+    tx.execute(delete(sync_state).where(sync_state.c.path == document.path))
+    if document.kind == "mcp_server":
+        servers.remove(tx, document.id, project_id=document.project_id)
+    elif document.project_id is None:
+        profiles.remove_profile(tx, document.id, now=now)
+    else:
+        profiles.remove_overlay(tx, document.project_id, document.id, now=now)
+
+
+def _upsert(tx: Connection, table: Table, key: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    statement: Any = (postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert)(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in (*key, "created_at")}
+    tx.execute(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)
+
+
+def _chunks(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _events(changes: VaultChanges, now: float) -> Iterable[Event]:
+    for accepted in changes.accepted:
+        yield _event("changed", accepted.document, now, digest=accepted.digest, warnings=accepted.warnings)
+    for rejected in changes.rejected:
+        yield _event("rejected", rejected.document, now, error=rejected.error)
+    for removed in changes.removed:
+        yield _event("removed", removed.document, now)
+    yield Event(
+        kind="vault.synced",
+        subject="vault",
+        at=now,
+        data={
+            "accepted": len(changes.accepted),
+            "rejected": len(changes.rejected),
+            "removed": len(changes.removed),
+            "unchanged": changes.unchanged,
+        },
+    )
+
+
+def _event(what: str, document: Document, now: float, **data: Any) -> Event:
+    scope = f"project/{document.project_id}/" if document.project_id else ""
+    return Event(
+        kind=f"{document.kind}.{what}",
+        subject=f"{scope}{document.kind}/{document.id}",
+        at=now,
+        data={"path": document.path, **data},
+        project_id=document.project_id,
+    )

@@ -1,0 +1,189 @@
+"""Reading the vault's tree: only where documents live, and never outside of it."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.vault.document import MOST_BYTES
+from orchestrator.vault.layout import (
+    NOTES,
+    PROFILE_FILE,
+    PROFILES,
+    PROJECTS,
+    SERVER_SUFFIX,
+    SERVERS,
+    Address,
+    BadName,
+    Stray,
+    place_of,
+)
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+class VaultUnavailable(OrchestratorError):
+    """The vault cannot be read; nothing was changed. Check the directory and its permissions."""
+
+    code = "vault-unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What changes when a file does. The time of the last status change is among it, so that a file
+    whose modification time was set back is seen too."""
+
+    modified_ns: int
+    changed_ns: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFound:
+    """A document's file. `data` is `None` when its stamp is the one given, so that it was not read."""
+
+    path: str
+    address: Address
+    stamp: Stamp
+    data: bytes | None
+
+
+@dataclass(slots=True)
+class Tree:
+    """What one look at the vault found, by path below its root."""
+
+    files: dict[str, FileFound] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Files in a document's place that cannot be read, and directories: each with the reason."""
+    strays: dict[str, Stray] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    """Directories about whose content nothing is known, not even that it is gone."""
+    empty: bool = False
+    """There is nothing at all in the root: perhaps what should be mounted there is not."""
+
+
+def read_tree(root: Path, stamps: Mapping[str, Stamp]) -> Tree:
+    """Look at every document below `root`; those whose stamp is known are not read again.
+
+    Raises VaultUnavailable when the root itself cannot be listed.
+    """
+    try:
+        resolved = root.resolve(strict=True)
+        with os.scandir(resolved) as entries:
+            empty = next(entries, None) is None
+    except OSError as error:
+        message = f"The vault at {root} cannot be read ({error.strerror}); nothing was changed."
+        raise VaultUnavailable(message) from error
+    walk = _Walk(resolved, stamps)
+    walk.tree.empty = empty
+    walk.scope("")
+    for entry in walk.entries(PROJECTS):
+        walk.scope(f"{PROJECTS}/{entry.name}/")
+    return walk.tree
+
+
+class _Walk:
+    def __init__(self, root: Path, stamps: Mapping[str, Stamp]) -> None:
+        self.root = str(root)
+        self.stamps = stamps
+        self.tree = Tree()
+
+    def scope(self, prefix: str) -> None:
+        """The two directories of the system or of a project."""
+        for entry in self.entries(f"{prefix}{PROFILES}"):
+            path = f"{prefix}{PROFILES}/{entry.name}"
+            if ":" in entry.name:
+                self.document(path)
+            elif entry.is_dir(follow_symlinks=False) or entry.is_symlink():
+                self.document(f"{path}/{PROFILE_FILE}")
+        for entry in self.entries(f"{prefix}{SERVERS}"):
+            if entry.name.endswith(SERVER_SUFFIX) and entry.name != NOTES:
+                self.document(f"{prefix}{SERVERS}/{entry.name}")
+
+    def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
+        """What is in a directory below the root; nothing when it is not there, a problem when it cannot
+        be listed or is a link out."""
+        place = f"{self.root}/{path}"
+        try:
+            if not self.is_inside(os.path.realpath(place)):
+                self.tree.problems[_storable(path)] = "links out of the vault; it is not read"
+                return iter(())
+            with os.scandir(place) as found:
+                return iter(list(found))
+        except (FileNotFoundError, NotADirectoryError):
+            return iter(())
+        except OSError as error:
+            self.tree.problems[_storable(path)] = f"cannot be listed: {error.strerror}"
+            self.tree.unreadable.add(_storable(path))
+            return iter(())
+
+    def document(self, path: str) -> None:
+        place = f"{self.root}/{path}"
+        try:
+            status = os.stat(place)  # noqa: PTH116 - ten thousand of them; Path costs five times as much
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(place):  # noqa: PTH114
+                self.tree.problems[_storable(path)] = "links to nothing"
+            return
+        except OSError as error:
+            self.tree.problems[_storable(path)] = f"cannot be read: {error.strerror}"
+            return
+        where = place_of(path)
+        if isinstance(where, Stray):
+            self.tree.strays[_storable(path)] = where
+        elif isinstance(where, BadName):
+            self.tree.problems[_storable(path)] = where.message
+        elif where is not None:
+            self.file(path, place, where, status)
+
+    def file(self, path: str, place: str, address: Address, status: os.stat_result) -> None:
+        stamp = Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        data: bytes | None = None
+        if self.stamps.get(path) != stamp:
+            try:
+                data = self.read(place, status)
+            except _NotRead as reason:
+                self.tree.problems[path] = str(reason)
+                return
+        self.tree.files[path] = FileFound(path=path, address=address, stamp=stamp, data=data)
+
+    def read(self, place: str, status: os.stat_result) -> bytes:
+        """The bytes of a regular file that lies in the vault, whatever the links on the way said."""
+        if not stat.S_ISREG(status.st_mode):
+            raise _NotRead("is not a regular file")
+        if status.st_size > MOST_BYTES:
+            raise _NotRead(f"the file is larger than {MOST_BYTES // 1024} KiB")
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError as error:
+            raise _NotRead(f"cannot be read: {error.strerror}") from error
+        with os.fdopen(descriptor, "rb") as file:
+            # Asked of the open file: a path checked before could lead elsewhere by now.
+            if not self.is_inside(_location(descriptor, place)):
+                raise _NotRead("links out of the vault; it is not read")
+            try:
+                return file.read(MOST_BYTES + 1)
+            except OSError as error:
+                raise _NotRead(f"cannot be read: {error.strerror}") from error
+
+    def is_inside(self, location: str) -> bool:
+        return location == self.root or location.startswith(f"{self.root}/")
+
+
+class _NotRead(Exception):
+    """Why a file was not read."""
+
+
+def _location(descriptor: int, place: str) -> str:
+    if _DESCRIPTORS.is_dir():
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115
+    return os.path.realpath(place)
+
+
+def _storable(path: str) -> str:
+    """A path as text: file names are bytes, and need not be UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,196 @@
+"""Bringing the database in step with the vault."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from orchestrator.domain.errors import Conflict
+from orchestrator.domain.tools import EMBEDDED_NAMES
+from orchestrator.domain.vault import Accepted, Document, Rejected, VaultChanges, VaultKnown
+from orchestrator.store import vault as store
+from orchestrator.store.database import Database
+from orchestrator.vault import document, server_document
+from orchestrator.vault.files import FileFound, Stamp, Tree, VaultUnavailable, read_tree
+from orchestrator.vault.layout import Address, place_of
+from orchestrator.vault.plan import decide, digest_of, document_at, is_good, to_parse
+from orchestrator.vault.problem import Rejected as Unusable
+
+log = structlog.get_logger()
+
+SETTLED_NS: Final = 2_000_000_000
+"""A file changed less than this before it was read may change again without a new stamp: file systems
+count time in steps of up to two seconds."""
+
+TRIES: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncReport:
+    """What one look at the vault found and changed.
+
+    Each name is a path below the vault's root. `rejected` has every document that cannot be used now,
+    whether that is news or not; what it defined before still holds. `strays` are directories of an old
+    layout, which are never read.
+    """
+
+    accepted: tuple[str, ...] = ()
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    unchanged: int = 0
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.accepted or self.removed)
+
+
+class VaultSync:
+    """Keeps what lets a look at an unchanged vault cost next to nothing: stamps and digests of its files.
+
+    Whatever is forgotten or never known is read again, so a fresh one gives the same result.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        known_tools: Collection[str] = EMBEDDED_NAMES,
+    ) -> None:
+        self.root = root
+        self._database = database
+        self._clock = clock
+        self._known_tools = known_tools
+        self._digests: dict[str, tuple[Stamp, str]] = {}
+        self._lock = asyncio.Lock()
+
+    async def run_once(self) -> SyncReport:
+        """Read the vault, compare it with the database and write the difference in one transaction.
+
+        Calling it too often changes nothing. Raises VaultUnavailable, and then nothing was changed; a
+        document that cannot be used is no error, but part of the report.
+        """
+        async with self._lock:
+            started = time.perf_counter()
+            for left in reversed(range(TRIES)):
+                known = await self._database.read(store.known)
+                tree, changes = await asyncio.to_thread(self._look, known)
+                try:
+                    await self._write(changes)
+                except Conflict:
+                    # Another process wrote the same difference first; what is left is seen by looking again.
+                    if not left:
+                        raise
+                    continue
+                report = _report(tree, changes, time.perf_counter() - started)
+                _log(report, changes)
+                return report
+        raise AssertionError("the last try returns or raises")
+
+    async def _write(self, changes: VaultChanges) -> None:
+        if not changes.empty:
+            await self._database.run(store.apply, changes, self._clock())
+
+    def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:
+        """Everything that reads files or takes long; runs in a thread."""
+        settled = {
+            path: stamp for path, (stamp, digest) in self._digests.items() if is_good(known, path, digest)
+        }
+        tree = read_tree(self.root, settled)
+        if tree.empty and known.documents:
+            # An empty directory where a vault has been is rather a mount that is missing.
+            raise VaultUnavailable(
+                f"The vault at {self.root} is empty, but was not before; nothing was changed. "
+                "Check that it is mounted; if it is meant to be empty, put a README.md into it."
+            )
+        digests = {path: self._digest(file) for path, file in tree.files.items()}
+        to_look_at = to_parse(digests, known)
+        results = [self._parse(tree.files[path], digests[path], _before(path, known)) for path in to_look_at]
+        problems = [_problem(path, error, known) for path, error in sorted(tree.problems.items())]
+        untouched = digests.keys() - set(to_look_at)
+        self._remember(tree, digests)
+        return tree, decide([*results, *problems], untouched, known, tree.unreadable)
+
+    def _digest(self, file: FileFound) -> str:
+        return self._digests[file.path][1] if file.data is None else digest_of(file.data)
+
+    def _remember(self, tree: Tree, digests: Mapping[str, str]) -> None:
+        recent = time.time_ns() - SETTLED_NS
+        self._digests = {
+            path: (file.stamp, digests[path])
+            for path, file in tree.files.items()
+            if max(file.stamp.modified_ns, file.stamp.changed_ns) < recent
+        }
+
+    def _parse(self, file: FileFound, digest: str, before: str | None) -> Accepted | Rejected:
+        where, address, data = document_at(file.path, file.address), file.address, file.data or b""
+        result: document.Parsed | server_document.ParsedServer | Unusable
+        if address.kind == "profile":
+            result = document.parse(
+                data,
+                profile_id=address.id,
+                overlay=address.project_id is not None,
+                known_tools=self._known_tools,
+            )
+        else:
+            result = server_document.parse(data, name=address.id, project_id=address.project_id)
+        warnings = tuple(str(warning) for warning in result.warnings)
+        if isinstance(result, Unusable):
+            error = "\n".join(str(problem) for problem in result.errors)
+            return Rejected(document=where, digest=digest, error=error, warnings=warnings, before=before)
+        definition = result.profile if isinstance(result, document.Parsed) else result.server
+        return Accepted(
+            document=where, digest=digest, definition=definition, warnings=warnings, before=before
+        )
+
+
+def _before(path: str, known: VaultKnown) -> str | None:
+    before = known.documents.get(path)
+    return None if before is None else before.digest
+
+
+def _problem(path: str, error: str, known: VaultKnown) -> Rejected:
+    """A file that was not even read. Its digest is empty, so that it is looked at again."""
+    place = place_of(path)
+    if isinstance(place, Address):
+        where = document_at(path, place)
+    else:
+        where = Document(path=path, kind="mcp_server" if "mcp-servers" in path else "profile", id="")
+    return Rejected(document=where, digest="", error=error, before=_before(path, known))
+
+
+def _report(tree: Tree, changes: VaultChanges, seconds: float) -> SyncReport:
+    rejected = {item.document.path: item.error for item in changes.rejected}
+    rejected |= {item.document.path: item.error or "" for item in changes.refused}
+    looked_at: tuple[Accepted | Rejected, ...] = (*changes.accepted, *changes.rejected)
+    return SyncReport(
+        accepted=tuple(sorted(item.document.path for item in changes.accepted)),
+        rejected=dict(sorted(rejected.items())),
+        removed=tuple(item.document.path for item in changes.removed),
+        unchanged=changes.unchanged,
+        warnings={item.document.path: item.warnings for item in looked_at if item.warnings},
+        strays=tuple(sorted(tree.strays)),
+        seconds=seconds,
+    )
+
+
+def _log(report: SyncReport, changes: VaultChanges) -> None:
+    for item in changes.rejected:
+        log.warning("profile.rejected", path=item.document.path, error=item.error)
+    if not changes.empty:
+        log.info(
+            "vault.synced",
+            accepted=len(report.accepted),
+            rejected=len(report.rejected),
+            removed=len(report.removed),
+            unchanged=report.unchanged,
+            seconds=round(report.seconds, 3),
+        )
