@@ -21,7 +21,7 @@ class Usage:
 class Snapshot:
     """What an attempt runs under, fixed before the agent starts.
 
-    `effective` is `cascade.as_json` of the effective profile: the very document the preview prints.
+    `effective` is `effective.as_json` of the effective profile: the very document the preview prints.
     """
 
     profile_id: str
