@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.domain.errors import StartRefused
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.harness.claude.adapter import ClaudeAdapter
-from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, HARNESS, ClaudeAdapterConfig
+from orchestrator.harness.claude.config import HARNESS, ClaudeAdapterConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +22,8 @@ class PlatformRegistry:
 
     @property
     def defaults(self) -> Mapping[str, EffectiveProfile]:
-        """One complete profile per harness, for `Catalog.defaults`."""
-        return {HARNESS: CLAUDE_DEFAULTS}
+        """One complete profile per harness, this installation's settings included, for `Catalog.defaults`."""
+        return {HARNESS: self.base.effective}
 
     def adapter_for(self, harness: str) -> ClaudeAdapter:
         """Raises StartRefused for a harness that is not there."""
