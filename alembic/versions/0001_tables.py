@@ -13,7 +13,7 @@ revision = "0001"
 down_revision = None
 
 TYPES: Final = {
-    "sqlite": {"key": "TEXT", "real": "REAL", "serial": "INTEGER PRIMARY KEY AUTOINCREMENT"},
+    "sqlite": {"key": "TEXT", "real": "REAL", "serial": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"},
     "postgresql": {
         "key": 'TEXT COLLATE "C"',
         "real": "DOUBLE PRECISION",
@@ -23,7 +23,7 @@ TYPES: Final = {
 
 TABLES: Final = (
     """CREATE TABLE agent_profiles (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     description TEXT NOT NULL DEFAULT '',
     model TEXT NOT NULL DEFAULT '',
@@ -50,7 +50,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE archived_tasks (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     project_id $key NOT NULL,
     title TEXT NOT NULL,
     prompt TEXT NOT NULL,
@@ -118,7 +118,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE duties (
-    name $key PRIMARY KEY,
+    name $key NOT NULL PRIMARY KEY,
     worker $key NOT NULL,
     fence BIGINT NOT NULL,
     lease_until $real NOT NULL
@@ -186,7 +186,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE sync_state (
-    path $key PRIMARY KEY,
+    path $key NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     project_id $key NOT NULL DEFAULT '',
     document_id $key NOT NULL,
@@ -197,7 +197,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE tokens (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     digest TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL,
     scope TEXT NOT NULL,
@@ -212,7 +212,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE workers (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     version TEXT NOT NULL,
@@ -235,7 +235,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE projects (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     created_at $real NOT NULL,
     updated_at $real NOT NULL,
@@ -262,7 +262,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE schedules (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     project_id $key NOT NULL REFERENCES projects(id),
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -280,7 +280,7 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE tasks (
-    id $key PRIMARY KEY,
+    id $key NOT NULL PRIMARY KEY,
     project_id $key NOT NULL REFERENCES projects(id),
     title TEXT NOT NULL,
     prompt TEXT NOT NULL,
