@@ -24,7 +24,7 @@ TYPES: Final = {
 TABLES: Final = (
     """CREATE TABLE agent_profiles (
     id $key NOT NULL PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
     model TEXT NOT NULL DEFAULT '',
     permission_mode TEXT NOT NULL DEFAULT '',
@@ -46,7 +46,8 @@ TABLES: Final = (
     requested_by TEXT,
     approved_at $real,
     disabled_at $real,
-    archived_at $real
+    archived_at $real,
+    CONSTRAINT agent_profiles_name_key UNIQUE (name)
 )
 """,
     """CREATE TABLE archived_tasks (
@@ -198,7 +199,7 @@ TABLES: Final = (
 """,
     """CREATE TABLE tokens (
     id $key NOT NULL PRIMARY KEY,
-    digest TEXT NOT NULL UNIQUE,
+    digest TEXT NOT NULL,
     name TEXT NOT NULL,
     scope TEXT NOT NULL,
     project_id $key,
@@ -208,7 +209,8 @@ TABLES: Final = (
     created_at $real NOT NULL,
     expires_at $real,
     revoked_at $real,
-    used_at $real
+    used_at $real,
+    CONSTRAINT tokens_digest_key UNIQUE (digest)
 )
 """,
     """CREATE TABLE workers (
@@ -309,9 +311,11 @@ TABLES: Final = (
 )
 """,
     """CREATE TABLE task_dependencies (
-    task_id $key NOT NULL REFERENCES tasks(id) ON DELETE CASCADE,
-    depends_on $key NOT NULL REFERENCES tasks(id) ON DELETE CASCADE,
-    PRIMARY KEY (task_id, depends_on)
+    task_id $key NOT NULL,
+    depends_on $key NOT NULL,
+    PRIMARY KEY (task_id, depends_on),
+    FOREIGN KEY (task_id) REFERENCES tasks (id) ON DELETE CASCADE,
+    FOREIGN KEY (depends_on) REFERENCES tasks (id) ON DELETE CASCADE
 )
 """,
 )

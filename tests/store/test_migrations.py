@@ -19,7 +19,6 @@ from orchestrator.store.database import open_database
 from orchestrator.store.migrations import Age
 from orchestrator.store.tables import REVISION, metadata
 
-
 OPEN = """
 import sys
 from orchestrator.store.database import open_database
