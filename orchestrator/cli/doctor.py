@@ -1,6 +1,7 @@
 """`orchestrator doctor`: works when hardly anything else does."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -9,7 +10,10 @@ from orchestrator import app
 from orchestrator.cli import exit_codes, output
 from orchestrator.cli.session import settings, use
 from orchestrator.commands import doctor as examining
+from orchestrator.commands.use import Host
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.harness.claude.config import CREDENTIALS
+from orchestrator.settings import Settings
 
 _STYLES = {
     examining.Verdict.OK: "green",
@@ -27,15 +31,27 @@ def doctor() -> int:
 
 async def _examine() -> examining.Diagnosis:
     try:
-        loaded = settings()
+        loaded = settings().settings
     except OrchestratorError as error:
         return examining.diagnosis(examining.fault("configuration", error))
     try:
         async with use() as ready:
             return await examining.doctor(ready, examining.Examine())
     except OrchestratorError as error:
-        on_host = await asyncio.to_thread(examining.examine_host, app.host(loaded.settings))
+        on_host = await asyncio.to_thread(examining.examine_host, _host(loaded))
         return examining.diagnosis(*on_host, examining.fault("database", error))
+
+
+def _host(loaded: Settings) -> Host:
+    """What can be looked at without a database."""
+    found = app.gather_secrets(loaded, os.environ)
+    return Host(
+        home=loaded.home,
+        vault=loaded.vault_path,
+        database="",
+        cli_path=loaded.claude.cli_path,
+        credentials=", ".join(name for name in CREDENTIALS if name in found) or None,
+    )
 
 
 def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:

@@ -44,7 +44,7 @@ def tools() -> None:
 
 def _list(found: profiles.ProfileList) -> Iterator[RenderableType]:
     if not found.profiles:
-        yield output.text("no profiles; put one into the vault, then: orchestrator vault sync")
+        yield output.text("no profiles yet; read those of the vault: orchestrator vault sync")
         return
     yield output.table(
         ("id", "model", "tools", "servers", "description"),

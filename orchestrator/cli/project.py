@@ -18,7 +18,7 @@ Name = Annotated[str | None, Parameter(help="A name for people.")]
 Profile = Annotated[str | None, Parameter(help="Profile of tasks that name none.")]
 Weight = Annotated[float | None, Parameter(help="Share of the slots relative to other projects.")]
 MaxConcurrent = Annotated[int | None, Parameter(help="Attempts at once, at most.")]
-Budget = Annotated[float | None, Parameter(help="Spend in 24 hours at most, in USD.")]
+Budget = Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")]
 Repository = Annotated[Path | None, Parameter(help="A directory or a git repository.")]
 Checkout = Annotated[CheckoutKind | None, Parameter(help="Absent: what suits the repository.")]
 
@@ -154,7 +154,7 @@ def _details(found: projects.ProjectDetails) -> Iterator[RenderableType]:
             ("checkout", project.checkout),
             ("weight", f"{project.weight:g}"),
             ("attempts at once", project.max_concurrent or "no limit of its own"),
-            ("USD in 24 hours", project.budget_usd_per_day or "no limit of its own"),
+            ("USD a day", project.budget_usd_per_day or "no limit of its own"),
             ("tasks", counts or "none"),
         )
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from orchestrator import app
+from orchestrator import app, logs
 from orchestrator.cli.options import current
 from orchestrator.commands.use import Use
 from orchestrator.settings import Loaded, load
@@ -22,11 +22,18 @@ def settings() -> Loaded:
     return load(home=options.home, overrides=options.overrides)
 
 
+def use_of(opened: app.App) -> Use:
+    """What commands may use of an application that is open."""
+    return app.use(opened, clock=time.time, random=lambda: secrets.randbits(40))
+
+
 @asynccontextmanager
 async def use() -> AsyncIterator[Use]:
-    """What commands may use, for as long as the block lasts."""
-    async with app.opened(settings().settings) as opened:
-        yield app.use(opened, clock=time.time, random=lambda: secrets.randbits(40))
+    """What commands may use, for as long as the block lasts. Only warnings are logged."""
+    loaded = settings().settings
+    logs.configure(style=loaded.log.format, level="warning")
+    async with app.opened(loaded) as opened:
+        yield use_of(opened)
 
 
 def call(handler: Callable[[Use, Request], Awaitable[Result]], request: Request) -> Result:

@@ -1,5 +1,6 @@
 """Commands that look at attempts: what one ran under, and what its agent said."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.commands.tasks import known_task
@@ -57,7 +58,7 @@ async def get_attempt(use: Use, request: GetAttempt) -> AttemptDetails:
 
     def read(tx: Transaction) -> AttemptDetails:
         task = known_task(tx, request.task_id)
-        attempt = _chosen(tx, task, request.number)
+        attempt = _chosen(attempts.of_task(tx, task.id), task, request.number)
         if attempt is None:
             raise NotFound(f"attempt not found: task {task.id} has had none", field="number")
         return AttemptDetails(attempt=attempt)
@@ -72,32 +73,30 @@ async def attempt_messages(use: Use, request: ReadMessages) -> Messages:
 
     def read(tx: Transaction) -> Messages:
         task = known_task(tx, request.task_id)
-        attempt = _chosen(tx, task, request.number)
-        found = (
-            ()
-            if attempt is None
-            else tuple(
-                attempts.messages(tx, task.id, attempt.number, after=request.after, limit=request.limit)
-            )
-        )
+        tried = attempts.of_task(tx, task.id)
+        attempt = _chosen(tried, task, request.number)
+        if attempt is None:
+            found = []
+        else:
+            found = attempts.messages(tx, task.id, attempt.number, after=request.after, limit=request.limit)
         return Messages(
             task_id=task.id,
             number=attempt.number if attempt else None,
             state=task.state,
-            messages=found,
+            messages=tuple(found),
             last=found[-1].sequence if found else request.after,
+            latest=tried[-1].number if tried else None,
             ended=attempt is not None and attempt.ended_at is not None and len(found) < request.limit,
         )
 
     return await use.database.read(read)
 
 
-def _chosen(tx: Transaction, task: Task, number: int | None) -> Attempt | None:
-    """The attempt asked for, or the latest one there is. Raises NotFound for a number that is not there."""
+def _chosen(tried: Sequence[Attempt], task: Task, number: int | None) -> Attempt | None:
+    """The attempt asked for; without a number the latest, if any. Raises NotFound."""
     if number is None:
-        known = attempts.of_task(tx, task.id)
-        return known[-1] if known else None
-    found = attempts.get(tx, task.id, number)
-    if found is None:
-        raise NotFound(f"attempt {number} of task {task.id} not found", field="number")
-    return found
+        return tried[-1] if tried else None
+    for attempt in tried:
+        if attempt.number == number:
+            return attempt
+    raise NotFound(f"attempt {number} of task {task.id} not found", field="number")

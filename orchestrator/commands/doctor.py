@@ -12,7 +12,7 @@ from orchestrator.commands.use import Host, Use
 from orchestrator.domain.errors import OrchestratorError, StartRefused
 from orchestrator.harness.claude.binary import CliFinder
 from orchestrator.harness.process import Containment, probe
-from orchestrator.store import sync_state, workers
+from orchestrator.store import vault, workers
 from orchestrator.store.database import Transaction
 
 FREE_BYTES = 1 << 30
@@ -171,7 +171,7 @@ def _isolation() -> Finding:
 def _examine_database(tx: Transaction, *, place: str, now: float) -> tuple[Finding, ...]:
     fleet = workers.fleet(tx, now=now)
     alive = f"{fleet.workers} alive, {fleet.slots} slots"
-    refused = sync_state.problems(tx)
+    documents = vault.known(tx).documents.values()
     return (
         Finding(subject="database", verdict=Verdict.OK, found=f"{place}, schema up to date"),
         Finding(
@@ -187,6 +187,7 @@ def _examine_database(tx: Transaction, *, place: str, now: float) -> tuple[Findi
                 found=f"{known.document.path}: {known.error}",
                 advice="Correct the file; its last good revision holds until then.",
             )
-            for known in refused
+            for known in documents
+            if known.error is not None
         ),
     )

@@ -11,6 +11,7 @@ from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.cascade import Refusal, Resolution, resolve
 from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.effective import as_json
+from orchestrator.domain.task import Task, TaskState
 from orchestrator.store import profiles
 from orchestrator.store.database import Transaction
 
@@ -44,15 +45,23 @@ async def show_effective_profile(use: Use, request: ShowEffectiveProfile) -> Eff
 
     def read(tx: Transaction) -> Catalog:
         project = only_project(tx) if request.project_id is None else known_project(tx, request.project_id)
-        return profiles.catalog(
-            tx, project.id, task_profile_id=wanted, defaults=use.defaults, ceiling=use.ceiling
+        imagined = Task(
+            id="preview",
+            project_id=project.id,
+            title="preview",
+            prompt="",
+            state=TaskState.READY,
+            created_at=0.0,
+            updated_at=0.0,
+            profile_id=wanted,
         )
+        return profiles.catalog_for(tx, imagined, defaults=use.defaults, ceiling=use.ceiling)
 
     catalog = await use.database.read(read)
     source = _source(catalog, wanted)
     resolved = None if source is None else resolve(catalog)
     match resolved:
-        case Resolution() if resolved.effective.profile_id == wanted:
+        case Resolution() if resolved.profile_id == wanted:
             fields = as_json(resolved.effective)
             del fields["profile_id"]
             return Effective(

@@ -10,12 +10,12 @@ from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain import cascade
 from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.catalog import Catalog
+from orchestrator.domain.effective import as_json
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task, TaskState
 from orchestrator.store import attempts, profiles, projects, tasks, workers
 from orchestrator.store.database import Transaction
-
-DAY: float = 86_400.0
+from orchestrator.store.load import DAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,7 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         unmet=tuple(tasks.unmet_dependencies(tx, task.id)),
         ahead=tasks.count_ahead(tx, task),
         running=tasks.count_claimed(tx, project_id=task.project_id),
-        spent_usd=attempts.spent(tx, task.project_id, since=now - DAY),
+        spent_usd=attempts.spent(tx, task.project_id, since=now - now % DAY),
         workers=fleet.workers,
         slots=fleet.slots,
         busy=tasks.count_claimed(tx),
@@ -94,15 +94,15 @@ def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]
     """What the next attempt would run under, or why it would be refused."""
     if task.state not in (TaskState.DEFINED, TaskState.READY, TaskState.PAUSED, TaskState.BLOCKED):
         return None, None
-    resolved = cascade.resolve(task.profile_id, catalog)
+    resolved = cascade.resolve(catalog)
     if isinstance(resolved, cascade.Refusal):
         return None, Reason(code=resolved.reason, message=resolved.message)
     under = Under(
         attempt=None,
-        profile_id=resolved.effective.profile_id,
+        profile_id=resolved.profile_id,
         tier=resolved.tier,
-        effective=cascade.as_json(resolved.effective),
-        warnings=tuple(resolved.warnings),
+        effective=as_json(resolved.effective),
+        warnings=resolved.warnings,
     )
     return under, None
 

@@ -216,7 +216,9 @@ def known_profile(tx: Transaction, profile_id: str | None, field: str) -> None:
     """Raises NotFound; `None` passes."""
     if profile_id is not None and profiles.get_profile(tx, checks.check_id(profile_id, field)) is None:
         raise NotFound(
-            f"profile {profile_id} not found; `orchestrator profile list` shows those there are", field=field
+            f"profile {profile_id} not found; `orchestrator profile list` shows those there are, and "
+            "`orchestrator vault sync` reads new ones",
+            field=field,
         )
 
 

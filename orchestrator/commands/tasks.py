@@ -140,11 +140,9 @@ async def edit_task(use: Use, request: EditTask) -> TaskUpdated:
         _check_editable(task, fields)
         if "profile_id" in fields:
             known_profile(tx, fields["profile_id"], "profile_id")
-        if "depends_on" in fields:
-            fields["depends_on"] = tuple(
-                known_task(tx, needed, "depends_on").id for needed in fields["depends_on"]
-            )
-        return tasks.edit(tx, task, fields, now=now)
+        needs = [known_task(tx, needed, "depends_on").id for needed in fields.get("depends_on", ())]
+        exact = {**fields, "depends_on": tuple(needs)} if "depends_on" in fields else fields
+        return tasks.edit(tx, task, exact, now=now)
 
     task = await use.database.run(write)
     return TaskUpdated(updated=task.id, fields=tuple(sorted(fields)))

@@ -29,7 +29,7 @@ class Facts:
     running: int = 0
     """Attempts of its project under way."""
     spent_usd: float = 0.0
-    """By its project in the last 24 hours."""
+    """By its project since midnight UTC."""
     workers: int = 0
     """Workers that have been heard of lately and do not drain."""
     slots: int = 0
@@ -82,13 +82,13 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
     if project.max_concurrent is not None and facts.running >= project.max_concurrent:
         yield Reason(
             code="project_limit",
-            message=f"Project {project.id} runs {facts.running} attempts, of at most {project.max_concurrent}.",
+            message=f"Project {project.id} runs {facts.running} attempts, as many as it may.",
         )
     if project.budget_usd_per_day is not None and facts.spent_usd >= project.budget_usd_per_day:
         yield Reason(
             code="project_budget",
-            message=f"Project {project.id} has spent ${facts.spent_usd:.2f} in the last 24 hours, "
-            f"of at most ${project.budget_usd_per_day:.2f}.",
+            message=f"Project {project.id} has spent ${facts.spent_usd:.2f} since midnight UTC, its "
+            f"budget is ${project.budget_usd_per_day:.2f} a day.",
         )
 
 

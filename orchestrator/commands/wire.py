@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -31,8 +31,9 @@ def decode(request: type[Request], document: bytes | str | Mapping[str, Any]) ->
     Raises InvalidInput naming the member that is wrong and, for an unknown one, the nearest known.
     """
     raw = json.dumps(document) if isinstance(document, Mapping) else document
+    model = shape(cast(Any, request))
     try:
-        parsed = shape(request).model_validate_json(raw)
+        parsed = model.model_validate_json(raw)
     except ValidationError as error:
         raise _explained(request, error) from None
     return request(**{name: getattr(parsed, name) for name in parsed.model_fields_set})
