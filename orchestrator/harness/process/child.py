@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import IO
@@ -63,6 +64,8 @@ class Child:
         self.exit: Exit | None = None
         self._popen = popen
         self._inbox = inbox
+        self._framer = Framer()
+        self._items: deque[Item] = deque()
         self._stderr = Tail(STDERR_KEPT)
         self._input = Input()
         self._outputs: list[asyncio.BaseTransport] = []
@@ -103,18 +106,20 @@ class Child:
         self._unconnected.remove(pipe)
 
     async def messages(self) -> AsyncIterator[Item]:
-        """What it prints on stdout, until the last process that holds it ends; to be iterated once.
+        """What it prints on stdout, until the last process that holds it ends. A slow reader loses nothing,
+        and one that stops and calls again goes on where it stopped; two at once share what there is.
 
-        A slow reader loses nothing. In a namespace the wrapper holds stdout too: an agent that closes its
-        own and lives on is only noticed by its silence. Raises `OutputLost` after the last item that could
-        be kept.
+        In a namespace the wrapper holds stdout too: an agent that closes its own and lives on is only noticed
+        by its silence. Raises `OutputLost` after the last item that could be kept.
         """
-        framer = Framer()
-        while (chunk := await self._inbox.get()) is not None:
-            for item in framer.feed(chunk):
-                yield item
+        while True:
+            while self._items:
+                yield self._items.popleft()
+            if (chunk := await self._inbox.get()) is None:
+                break
+            self._items.extend(self._framer.feed(chunk))
             await asyncio.sleep(0)  # working off a backlog must not starve everybody else
-        for item in framer.finish():
+        for item in self._framer.finish():
             yield item
 
     async def write(self, line: bytes) -> bool:
@@ -193,8 +198,9 @@ class Child:
         if pipe is None or pipe.closed or os.get_blocking(pipe.fileno()):
             return
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(pipe.fileno(), STDERR_KEPT):
-                self._stderr.data_received(data)
+            # No more than a pipe holds: somebody may still be writing.
+            for _ in range(PIPE_SIZE // STDERR_KEPT):
+                self._stderr.data_received(os.read(pipe.fileno(), STDERR_KEPT))
 
 
 def _exit(returncode: int, usage: resource.struct_rusage) -> Exit:

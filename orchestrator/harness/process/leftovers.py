@@ -1,18 +1,18 @@
 """Leftovers: processes of an attempt that outlived the worker which started them."""
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.harness.process.environment import MARKER
 
 PROC = Path("/proc")
-ROUNDS = 50
-ROUND_SECONDS = 0.1
+ROUNDS = 250
+ROUND_SECONDS = 0.02
+"""How long until what was killed is looked for again, and how often: five seconds altogether."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,16 +98,17 @@ def end_leftovers(identities: Iterable[ProcessIdentity], attempts: Collection[st
         if not hit:
             break
         killed.update(hit)
-        time.sleep(ROUND_SECONDS / 10 if len(killed) == len(hit) else ROUND_SECONDS)
+        time.sleep(ROUND_SECONDS)
     return sorted(killed)
 
 
 def _targets(recorded: set[tuple[int, int]], attempts: set[str]) -> list[Process]:
-    table = {process.pid: process for process in processes()}
+    """The recorded, the marked and the descendants of both; never this process itself."""
+    table = {process.pid: process for process in processes() if process.pid != os.getpid()}
     mine = {
         pid
         for pid, process in table.items()
-        if (pid, process.started) in recorded or _marker(pid) in attempts
+        if (pid, process.started) in recorded or (attempts and _marker(pid) in attempts)
     }
     children: dict[int, list[int]] = {}
     for process in table.values():
@@ -117,7 +118,7 @@ def _targets(recorded: set[tuple[int, int]], attempts: set[str]) -> list[Process
         below = [pid for pid in children.get(waiting.pop(), ()) if pid not in mine]
         mine.update(below)
         waiting.extend(below)
-    return [table[pid] for pid in mine - {os.getpid()}]
+    return [table[pid] for pid in mine]
 
 
 def _marker(pid: int) -> str | None:
@@ -135,13 +136,26 @@ def _marker(pid: int) -> str | None:
 def kill_exactly(process: Process) -> bool:
     """Kill this process and no other: the descriptor is opened first and the start time compared after, so
     that the id cannot have passed to another one in between."""
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.pidfd_open(process.pid)
-        try:
-            now = look_up(process.pid)
-            if now is not None and now.started == process.started:
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                return True
-        finally:
-            os.close(descriptor)
-    return False
+    except ProcessLookupError:
+        return False
+    except OSError:  # a sandbox without that system call: compare and kill, as close together as can be
+        return _is_still(process) and _killed(lambda: os.kill(process.pid, signal.SIGKILL))
+    try:
+        return _is_still(process) and _killed(lambda: signal.pidfd_send_signal(descriptor, signal.SIGKILL))
+    finally:
+        os.close(descriptor)
+
+
+def _is_still(process: Process) -> bool:
+    now = look_up(process.pid)
+    return now is not None and now.started == process.started
+
+
+def _killed(send: Callable[[], None]) -> bool:
+    try:
+        send()
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -64,6 +64,9 @@ async def stop(child: Child, *, interrupt: Interrupt | None = None, grace: Grace
     `interrupt` asks over the harness's own protocol; without one, SIGINT goes to the group. May be called
     again, and while another call is under way. Cancelling the caller does not stop the stopping: the
     cancellation is delivered after the end.
+
+    The first process of a PID namespace is spared every signal it has no handler for, SIGKILL from outside
+    excepted: an agent without handlers ends on the last rung.
     """
     grace = grace or Grace()
     return await shielded(_climb(child, _ask(child, interrupt, grace), grace))
@@ -135,6 +138,7 @@ async def _ask(child: Child, interrupt: Interrupt | None, grace: Grace) -> Rung:
         log.warning("process.interrupt_failed", pid=child.pid, error=repr(error))
     asking.cancel()
     ended.cancel()
+    await asyncio.wait([asking, ended], timeout=0.1)
     # An interrupted agent reports and then waits for its next message: the end of input lets it go.
     await _end_input(child, grace.asked)
     return Rung.ASKED

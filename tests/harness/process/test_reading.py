@@ -32,6 +32,20 @@ def test_a_conversation_from_start_to_result(lab: Any, fake: Any, isolation: Iso
     lab.go(scene())
 
 
+def test_a_reader_that_stops_and_comes_back_misses_nothing(lab: Any, fake: Any, best: Isolation) -> None:
+    async def scene() -> list[int]:
+        numbers = []
+        async with fake("no_init;lines=50", best) as child:
+            await lab.ask(child)
+            while len(numbers) < 50:
+                async for item in child.messages():
+                    numbers.append(item["n"])
+                    break
+        return numbers
+
+    assert lab.go(scene()) == list(range(50))
+
+
 def test_the_environment_is_exactly_the_one_given(
     lab: Any, fake: Any, isolation: Isolation, env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Every way out of the scope ends the whole tree, in bounded time, on the gentlest rung that works."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -262,6 +263,41 @@ def test_a_supervisor_killed_from_outside_still_leaves_nothing_that_can_be_recog
             os.kill(child.pid, signal.SIGKILL)
             await child.wait()
             assert len(lab.pids_of(sleeper)) == 2
+        assert lab.pids_of(sleeper) == []
+
+    lab.go(scene())
+
+
+def test_where_the_kernel_gives_no_process_descriptors_it_goes_on_without(
+    lab: Any, fake: Any, isolation: Isolation, sleeper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+
+    async def scene() -> None:
+        async with fake(f"daemon={sleeper};say=x;hang", isolation) as child:
+            await began(lab, child)
+            assert (await kill(child)).rung is Rung.KILLED
+            assert lab.pids_of(sleeper) == []
+
+    lab.go(scene())
+
+
+def test_many_agents_stopped_at_once_leave_nothing(
+    lab: Any, fake: Any, isolation: Isolation, sleeper: str
+) -> None:
+    async def attempt(number: int) -> None:
+        async with fake(
+            f"daemon={sleeper};child={sleeper};say=x;hang", isolation, attempt=f"many-{number}"
+        ) as child:
+            await began(lab, child)
+
+    async def scene() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(attempt(number))
         assert lab.pids_of(sleeper) == []
 
     lab.go(scene())
