@@ -1,9 +1,10 @@
 """The vault as the database knows it: what was read last, and the difference written at once."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, Text, delete, insert, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -37,23 +38,26 @@ _CHUNK: Final = 500
 
 def known(tx: Connection) -> VaultKnown:
     """All documents as last read, and the names in use."""
+    columns = sync_state.c
+    query = select(
+        columns.path,
+        columns.kind,
+        columns.project_id,
+        columns.document_id,
+        columns.digest,
+        columns.error,
+        # Thousands of rows have none; decoding each costs more than reading it.
+        type_coerce(columns.warnings, Text),
+    )
     documents = {}
-    for path, kind, project_id, document_id, digest, error, warnings in tx.execute(
-        select(
-            sync_state.c.path,
-            sync_state.c.kind,
-            sync_state.c.project_id,
-            sync_state.c.document_id,
-            sync_state.c.digest,
-            sync_state.c.error,
-            sync_state.c.warnings,
-        )
-    ):
-        document = Document(path=path, kind=kind, id=document_id, project_id=project_id or None)
+    for path, kind, project_id, document_id, digest, error, warnings in tx.execute(query).all():
         documents[path] = KnownDocument(
-            document=document, digest=digest, error=error, warnings=tuple(warnings)
+            document=Document(path=path, kind=kind, id=document_id, project_id=project_id or None),
+            digest=digest,
+            error=error,
+            warnings=() if warnings == "[]" else tuple(json.loads(warnings)),
         )
-    names = tx.execute(select(agent_profiles.c.id, agent_profiles.c.name))
+    names = tx.execute(select(agent_profiles.c.id, agent_profiles.c.name)).all()
     return VaultKnown(documents=documents, names={row.id: row.name for row in names})
 
 

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.vault.document import MOST_BYTES
@@ -31,8 +31,7 @@ class VaultUnavailable(OrchestratorError):
     code = "vault-unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What changes when a file does. The time of the last status change is among it, so that a file
     whose modification time was set back is seen too."""
 
@@ -44,12 +43,12 @@ class Stamp:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFound:
-    """A document's file. `data` is `None` when its stamp is the one given, so that it was not read."""
+    """A document's file. Without `data` it was seen before with this stamp, and was not read again."""
 
     path: str
     address: Address
     stamp: Stamp
-    data: bytes | None
+    data: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -66,8 +65,8 @@ class Tree:
     """There is nothing at all in the root: perhaps what should be mounted there is not."""
 
 
-def read_tree(root: Path, stamps: Mapping[str, Stamp]) -> Tree:
-    """Look at every document below `root`; those whose stamp is known are not read again.
+def read_tree(root: Path, seen: Mapping[str, FileFound]) -> Tree:
+    """Look at every document below `root`; what was `seen` counts for those that still have its stamp.
 
     Raises VaultUnavailable when the root itself cannot be listed.
     """
@@ -78,7 +77,7 @@ def read_tree(root: Path, stamps: Mapping[str, Stamp]) -> Tree:
     except OSError as error:
         message = f"The vault at {root} cannot be read ({error.strerror}); nothing was changed."
         raise VaultUnavailable(message) from error
-    walk = _Walk(resolved, stamps)
+    walk = _Walk(resolved, seen)
     walk.tree.empty = empty
     walk.scope("")
     for entry in walk.entries(PROJECTS):
@@ -87,9 +86,9 @@ def read_tree(root: Path, stamps: Mapping[str, Stamp]) -> Tree:
 
 
 class _Walk:
-    def __init__(self, root: Path, stamps: Mapping[str, Stamp]) -> None:
+    def __init__(self, root: Path, seen: Mapping[str, FileFound]) -> None:
         self.root = str(root)
-        self.stamps = stamps
+        self.seen = seen
         self.tree = Tree()
 
     def scope(self, prefix: str) -> None:
@@ -132,24 +131,23 @@ class _Walk:
         except OSError as error:
             self.tree.problems[_storable(path)] = f"cannot be read: {error.strerror}"
             return
+        stamp = Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        before = self.seen.get(path)
+        if before is not None and before.stamp == stamp:
+            self.tree.files[path] = before
+            return
         where = place_of(path)
         if isinstance(where, Stray):
             self.tree.strays[_storable(path)] = where
         elif isinstance(where, BadName):
             self.tree.problems[_storable(path)] = where.message
         elif where is not None:
-            self.file(path, place, where, status)
-
-    def file(self, path: str, place: str, address: Address, status: os.stat_result) -> None:
-        stamp = Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-        data: bytes | None = None
-        if self.stamps.get(path) != stamp:
             try:
                 data = self.read(place, status)
             except _NotRead as reason:
                 self.tree.problems[path] = str(reason)
-                return
-        self.tree.files[path] = FileFound(path=path, address=address, stamp=stamp, data=data)
+            else:
+                self.tree.files[path] = FileFound(path=path, address=where, stamp=stamp, data=data)
 
     def read(self, place: str, status: os.stat_result) -> bytes:
         """The bytes of a regular file that lies in the vault, whatever the links on the way said."""

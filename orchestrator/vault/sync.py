@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from orchestrator.domain.vault import Accepted, Document, Rejected, VaultChanges
 from orchestrator.store import vault as store
 from orchestrator.store.database import Database
 from orchestrator.vault import document, server_document
-from orchestrator.vault.files import FileFound, Stamp, Tree, VaultUnavailable, read_tree
+from orchestrator.vault.files import FileFound, Tree, VaultUnavailable, read_tree
 from orchestrator.vault.layout import Address, place_of
 from orchestrator.vault.plan import decide, digest_of, document_at, is_good, to_parse
 from orchestrator.vault.problem import Rejected as Unusable
@@ -69,7 +69,7 @@ class VaultSync:
         self._database = database
         self._clock = clock
         self._known_tools = known_tools
-        self._digests: dict[str, tuple[Stamp, str]] = {}
+        self._seen: dict[str, tuple[FileFound, str]] = {}
         self._lock = asyncio.Lock()
 
     async def run_once(self) -> SyncReport:
@@ -101,9 +101,7 @@ class VaultSync:
 
     def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:
         """Everything that reads files or takes long; runs in a thread."""
-        settled = {
-            path: stamp for path, (stamp, digest) in self._digests.items() if is_good(known, path, digest)
-        }
+        settled = {path: file for path, (file, digest) in self._seen.items() if is_good(known, path, digest)}
         tree = read_tree(self.root, settled)
         if tree.empty and known.documents:
             # An empty directory where a vault has been is rather a mount that is missing.
@@ -120,15 +118,17 @@ class VaultSync:
         return tree, decide([*results, *problems], untouched, known, tree.unreadable)
 
     def _digest(self, file: FileFound) -> str:
-        return self._digests[file.path][1] if file.data is None else digest_of(file.data)
+        return self._seen[file.path][1] if file.data is None else digest_of(file.data)
 
     def _remember(self, tree: Tree, digests: Mapping[str, str]) -> None:
         recent = time.time_ns() - SETTLED_NS
-        self._digests = {
-            path: (file.stamp, digests[path])
-            for path, file in tree.files.items()
-            if max(file.stamp.modified_ns, file.stamp.changed_ns) < recent
-        }
+        seen = {}
+        for path, file in tree.files.items():
+            if file.data is None:
+                seen[path] = self._seen[path]
+            elif max(file.stamp.modified_ns, file.stamp.changed_ns) < recent:
+                seen[path] = (replace(file, data=None), digests[path])
+        self._seen = seen
 
     def _parse(self, file: FileFound, digest: str, before: str | None) -> Accepted | Rejected:
         where, address, data = document_at(file.path, file.address), file.address, file.data or b""
