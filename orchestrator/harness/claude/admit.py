@@ -2,6 +2,7 @@
 
 from orchestrator.domain.context import TaskContext
 from orchestrator.domain.errors import StartRefused
+from orchestrator.domain.grants import ANY, is_server_wide, rule
 from orchestrator.domain.modes import modes_of
 from orchestrator.domain.tools import BadToolName, check_name
 from orchestrator.harness.claude.config import HARNESS, ClaudeAdapterConfig
@@ -47,8 +48,11 @@ def _check_words(config: ClaudeAdapterConfig) -> None:
     if not effective.model.strip() or effective.model.startswith("-"):
         raise StartRefused(f"model {effective.model!r} is not a name; give the full name of a model.")
     for name in (*effective.allowed_tools, *effective.denied_tools):
+        patterned = rule(name).endswith(ANY) and (
+            is_server_wide(rule(name)) or name in effective.denied_tools
+        )
         try:
-            check_name(name)
+            check_name(name.removesuffix(ANY) + "x" if patterned else name)
         except BadToolName as error:
             raise StartRefused(f"Profile {effective.profile_id}: {error}.") from error
     for directory in config.added_directories:

@@ -8,7 +8,7 @@ from orchestrator.domain.context import TaskContext
 from orchestrator.domain.profile import UNLIMITED, EffectiveProfile
 from orchestrator.domain.tools import PATH_TOOLS
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
-from orchestrator.harness.claude.granted import beyond_grant, granted_builtins, granted_mcp, spelled
+from orchestrator.harness.claude.granted import beyond_grant, denied, granted_builtins, granted_mcp
 from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.servers import mcp_document
 from orchestrator.harness.claude.settings import flags
@@ -31,8 +31,8 @@ class Plan:
     files: Mapping[str, str]
     tools: tuple[str, ...]
     """Built-ins that the process will have, and no others."""
-    denied: tuple[str, ...]
-    """Tools hidden by name."""
+    hidden: tuple[str, ...]
+    """Tools taken away by name."""
 
 
 def plan(
@@ -48,7 +48,7 @@ def plan(
     """
     effective, places = config.effective, Places.of(context)
     builtins = granted_builtins(effective)
-    denied = hidden_tools(effective, offered)
+    hidden = hidden_tools(effective, offered)
     credentials = [name for name in config.credentials if name in context.secrets]
     files = {places.mcp_file: mcp_document(context.mcp_servers, context.secrets, credentials)}
     arguments = [
@@ -58,7 +58,7 @@ def plan(
         f"--permission-mode={effective.permission_mode}",
         f"--model={effective.model}",
         *_list_flag("--allowedTools", allow_rules(effective, config.added_directories)),
-        *_list_flag("--disallowedTools", denied),
+        *_list_flag("--disallowedTools", hidden),
         *(f"--add-dir={directory}" for directory in config.added_directories),
         *_limits(effective),
         *flags(effective.settings),
@@ -69,13 +69,12 @@ def plan(
     if context.role_instructions.strip():
         files[places.instructions_file] = f"{INSTRUCTIONS_HEADING}\n\n{context.role_instructions}\n"
         arguments.append(f"--append-system-prompt-file={places.instructions_file}")
-    return Plan(arguments=tuple(arguments), files=files, tools=builtins, denied=denied)
+    return Plan(arguments=tuple(arguments), files=files, tools=builtins, hidden=hidden)
 
 
 def hidden_tools(effective: EffectiveProfile, offered: Collection[str]) -> tuple[str, ...]:
     """What is denied by name: everything the profile denies, and what its servers offer beyond its list."""
-    denied = (spelled(name) for name in effective.denied_tools)
-    return tuple(dict.fromkeys((*denied, *beyond_grant(effective, offered))))
+    return tuple(dict.fromkeys((*denied(effective), *beyond_grant(effective, offered))))
 
 
 def allow_rules(effective: EffectiveProfile, added_directories: Collection[str]) -> tuple[str, ...]:

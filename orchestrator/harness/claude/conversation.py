@@ -1,6 +1,7 @@
 """The conversation with one running agent: from the first request to the end of its output."""
 
 import asyncio
+import contextlib
 import os.path
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -88,6 +89,8 @@ class Conversation:
         self._deadline = deadline
         self._blocked = False
         self._requests = Requests(child)
+        self._phase = asyncio.Event()
+        """Another clock is the next to run out."""
         self._told = asyncio.Event()
         self._at_once = False
         self._result_at: float | None = None
@@ -121,7 +124,10 @@ class Conversation:
         while not self._told.is_set():
             due, outcome = min(self._deadlines(), key=lambda entry: entry[0])
             if (delay := due - self._loop.time()) > 0:
-                await asyncio.sleep(delay)
+                self._phase.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._phase.wait()
             elif outcome is None:
                 self._told.set()
             else:
@@ -179,7 +185,7 @@ class Conversation:
         fault = missing_servers(states, required)
         self.servers = states
         offered = {tool for state in states for tool in state.tools}
-        beyond = beyond_grant(self._config.effective, offered - set(self._plan.denied))
+        beyond = beyond_grant(self._config.effective, offered - set(self._plan.hidden))
         if fault is not None:
             self.end(fault, at_once=True)
         elif beyond:
@@ -262,6 +268,7 @@ class Conversation:
         self.comparison = compare(raw, self._config.effective, required)
         self.warnings += [text for text in self.comparison.warnings if text not in self.warnings]
         self.initialized.set()
+        self._phase.set()
         if self.comparison.fault is not None:
             self.end(self.comparison.fault, at_once=True)
 
@@ -281,6 +288,7 @@ class Conversation:
             case "result":
                 self._result.set()
                 self._result_at = self._loop.time()
+                self._phase.set()
                 if not self.tally.background:
                     self._told.set()
         if self.tally.tokens > effective.max_tokens_per_task:

@@ -1,35 +1,34 @@
-"""Granted tools, spelled as the command line spells them; pure."""
+"""What is granted, in the words of the command line; pure."""
 
 from collections.abc import Collection
 
+from orchestrator.domain.grants import ANY, denies, grants, is_server_wide, rule, rules, without_servers
 from orchestrator.domain.profile import EffectiveProfile
-from orchestrator.domain.tools import canonical, is_mcp, launch_name, mcp_name, server_of, split_by_kind
-
-
-def spelled(name: str) -> str:
-    """A stored name as the command line has it: our own tools with their prefix, characters that it does not
-    take in the names of servers and tools replaced."""
-    launched = launch_name(name)
-    server = server_of(launched)
-    return launched if server is None else mcp_name(server, launched.removeprefix(f"mcp__{server}__"))
+from orchestrator.domain.tools import is_mcp, launch_name, mcp_name, split_by_kind
 
 
 def granted_builtins(effective: EffectiveProfile) -> tuple[str, ...]:
-    """Built-ins that the profile allows and does not deny."""
-    denied = set(map(canonical, effective.denied_tools))
-    return tuple(name for name in split_by_kind(effective.allowed_tools).builtins if name not in denied)
+    """Built-ins that the profile grants."""
+    return tuple(name for name in split_by_kind(effective.allowed_tools).builtins if grants(effective, name))
 
 
 def granted_mcp(effective: EffectiveProfile) -> tuple[str, ...]:
-    """Tools of servers, our own included, that the profile allows and does not deny."""
-    denied = set(map(spelled, effective.denied_tools))
-    kinds = split_by_kind(effective.allowed_tools)
-    return tuple(name for name in map(spelled, (*kinds.embedded, *kinds.mcp)) if name not in denied)
+    """Tools of servers that the profile grants, our own included: exact names, or `mcp__<server>__*`."""
+    orphans = rules(without_servers(effective))
+    kept = []
+    for allowed in rules(effective.allowed_tools):
+        launched = launch_name(allowed)
+        whole = is_server_wide(allowed) and allowed not in orphans and not _is_denied(effective, allowed)
+        if whole or (is_mcp(launched) and grants(effective, launched)):
+            kept.append(launched)
+    return tuple(kept)
 
 
-def granted(effective: EffectiveProfile) -> frozenset[str]:
-    """Everything the agent may call, as the command line names it."""
-    return frozenset((*granted_builtins(effective), *granted_mcp(effective)))
+def denied(effective: EffectiveProfile) -> tuple[str, ...]:
+    """What the profile denies, as far as the command line understands the pattern. What it would not is
+    hidden by exact name once it is offered, and refused by the guard in any case."""
+    known = rules(effective.denied_tools)
+    return tuple(launch_name(name) for name in known if ANY not in name or is_server_wide(name))
 
 
 def offered_by(server: str, tools: Collection[str]) -> tuple[str, ...]:
@@ -38,6 +37,9 @@ def offered_by(server: str, tools: Collection[str]) -> tuple[str, ...]:
 
 
 def beyond_grant(effective: EffectiveProfile, offered: Collection[str]) -> tuple[str, ...]:
-    """Those of the offered tools of servers that are not granted, sorted."""
-    known = granted(effective)
-    return tuple(sorted(name for name in offered if is_mcp(name) and name not in known))
+    """Those of the offered tools that are not granted, sorted."""
+    return tuple(sorted(name for name in offered if not grants(effective, name)))
+
+
+def _is_denied(effective: EffectiveProfile, allowed: str) -> bool:
+    return any(denies(rule(name), allowed) for name in effective.denied_tools)

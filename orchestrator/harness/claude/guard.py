@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.domain.grants import grants
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.tools import PATH_TOOLS, canonical
-from orchestrator.harness.claude.granted import granted, spelled
 
 PATH_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "Read": ("file_path",),
@@ -59,10 +59,8 @@ def decide(
 ) -> Verdict:
     """The verdict on one call. Anything not understood is refused."""
     name = canonical(tool)
-    if name in effective.denied_tools or tool in map(spelled, effective.denied_tools):
-        return _refused(effective, f"{tool} is denied")
-    if name not in granted(effective) and tool not in granted(effective):
-        return _refused(effective, f"{tool} is not among its tools")
+    if not grants(effective, tool):
+        return _refused(effective, f"{tool} is not granted")
     if not isinstance(arguments, Mapping):
         return _refused(effective, f"{tool} was called with arguments of an unknown form")
     if name not in PATH_TOOLS:

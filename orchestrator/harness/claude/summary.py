@@ -55,7 +55,7 @@ def _enforcement(talk: Conversation, plan: Plan) -> dict[str, Any]:
     return {
         "absent": {
             "tools": list(plan.tools),
-            "hidden": list(plan.denied),
+            "hidden": list(plan.hidden),
             "setting_sources": [],
             "strict_mcp_config": True,
         },

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.domain.grants import ANY
 from orchestrator.domain.outcome import ServerMissing, ToolSurplus
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.tools import canonical
-from orchestrator.harness.claude.granted import granted, offered_by
+from orchestrator.harness.claude.granted import beyond_grant, granted_builtins, granted_mcp, offered_by
 
 CONNECTED = "connected"
 PENDING = "pending"
@@ -91,10 +92,7 @@ def compare(
     tools = tuple(tool for tool in reported if isinstance(tool, str)) if isinstance(reported, list) else ()
     states = server_states(init.get("mcp_servers"))
     servers = {state.name: state.status for state in states}
-    allowed = granted(effective)
-    surplus_tools = tuple(
-        sorted(tool for tool in tools if canonical(tool) not in allowed and tool not in allowed)
-    )
+    surplus_tools = beyond_grant(effective, tools)
     surplus_servers = tuple(sorted(set(servers) - set(required)))
     beyond = _beyond(init, effective, surplus_tools, surplus_servers)
     fault: ToolSurplus | ServerMissing | None = missing_servers(states, required)
@@ -134,7 +132,8 @@ def _differences(
     init: Mapping[str, Any], effective: EffectiveProfile, tools: Collection[str]
 ) -> tuple[str, ...]:
     warnings = []
-    missing = [name for name in sorted(granted(effective)) if canonical(name) not in tools]
+    expected = (*granted_builtins(effective), *granted_mcp(effective))
+    missing = [name for name in expected if canonical(name) not in tools and ANY not in name]
     if missing:
         warnings.append(f"granted, but not there: {', '.join(missing)}")
     model = init.get("model")
