@@ -74,7 +74,7 @@ def task_limits(
     for field, limit in asked.items():
         if limit is not None and limit < getattr(effective, field):
             origins = {**effective.origins, field: "task"}
-            effective = replace(effective, **{field: limit}, origins=origins)  # type: ignore[arg-type]
+            effective = replace(effective, **{field: limit}, origins=origins)  # type: ignore[arg-type] - a field of LIMITS
     return effective
 
 
