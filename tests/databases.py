@@ -3,9 +3,11 @@
 The server is started once for all of pytest-xdist's workers and stopped by the last of them.
 """
 
+import hashlib
 import itertools
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,7 +52,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    server = pgserver.get_server(shared / "postgres", cleanup_mode="delete")
+    # Beside pytest's own directory and not in it: root runs the server as another user, who may not go there.
+    name = hashlib.sha256(str(shared).encode()).hexdigest()[:12]
+    place = Path(tempfile.gettempdir()) / f"orchestrator-postgres-{os.getuid()}-{name}"
+    server = pgserver.get_server(place, cleanup_mode="delete")
     uri = server.get_uri()
     template = f"template_{os.getpid()}"
     with psycopg.connect(uri, autocommit=True) as admin:

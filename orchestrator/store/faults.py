@@ -32,9 +32,6 @@ _POSTGRESQL: Final = {
     "55P03": "{place}: a lock was not given in time; nothing was changed. Try again.",
     "57P03": "{place} is starting up or shutting down; try again in a moment.",
     "25006": "{place} takes no writes (a standby?); nothing was changed. Use the primary's address.",
-    "28P01": "{place} refused the password; check the database address in the settings.",
-    "28000": "{place} refused the user; check the database address in the settings.",
-    "3D000": "{place} does not exist; create it (`createdb`) or correct the address.",
     "42501": "The user may not do this in {place} ({detail}); grant it the rights.",
 }
 
