@@ -74,7 +74,8 @@ def task_limits(
     for field, limit in asked.items():
         if limit is not None and limit < getattr(effective, field):
             origins = {**effective.origins, field: "task"}
-            effective = replace(effective, **{field: limit}, origins=origins)  # type: ignore[arg-type] - a field of LIMITS
+            tighter: dict[str, Any] = {field: limit, "origins": origins}
+            effective = replace(effective, **tighter)
     return effective
 
 

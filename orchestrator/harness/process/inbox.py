@@ -91,7 +91,8 @@ class Inbox:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - closed by `discard`
+                # Closed by `discard`.
+                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - see above
             view = memoryview(chunk)
             while view:
                 written = os.pwrite(self._file.fileno(), view, self._written)
