@@ -23,6 +23,8 @@ from orchestrator.vault.sections import DATA_SECTIONS, PROMPT_SECTIONS, Section
 MOST_BYTES: Final = 1024 * 1024
 """Size of a document; with three prompt parts of 4,000 characters a profile needs a fraction of it."""
 
+BOM: Final = b"\xef\xbb\xbf"
+
 MOST_PROMPT_UNITS: Final = 4_000
 """Length of each prompt part, in UTF-16 units as the specification's clients count."""
 
@@ -43,14 +45,15 @@ _ELSEWHERE: Final = {
 class Parsed:
     """A usable document.
 
-    `inline_servers` are definitions of an old document, by name. `text` is the document as decoded, into
-    which the offsets of `front` and `sections` point.
+    `inline_servers` are definitions of an old document, by name. `text` is the document as decoded, without
+    the byte order mark it may have; the offsets of `front` and `sections` point into it.
     """
 
     profile: AgentProfile
     warnings: tuple[Problem, ...] = ()
     inline_servers: Mapping[str, Any] = field(default_factory=dict)
     text: str = field(default="", repr=False)
+    bom: bool = False
     front: FrontMatter = field(default_factory=FrontMatter)
     sections: tuple[Section, ...] = ()
 
@@ -83,20 +86,21 @@ def parse(
         warnings=in_order(findings.warnings),
         inline_servers=inline,
         text=text,
+        bom=data.startswith(BOM),
         front=front,
         sections=found,
     )
 
 
 def decode(data: bytes, findings: Findings) -> str | None:
-    """The text of a document; `None` (and an error) for what cannot be one."""
+    """The text of a document without its byte order mark; `None` (and an error) for what cannot be one."""
     if len(data) > MOST_BYTES:
         findings.error(f"the file is larger than {MOST_BYTES // 1024} KiB")
         return None
     try:
-        text = data.decode("utf-8")
+        text = data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
-        findings.error("the file is not UTF-8", data.count(b"\n", 0, error.start) + 1)
+        findings.error("the file is not UTF-8", error.object.count(b"\n", 0, error.start) + 1)
         return None
     nul = text.find("\x00")
     if nul >= 0:

@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.vault.guarded_yaml import Bare, Unreadable, Value, load
 from orchestrator.vault.problem import Findings, shown
 
-_OPENING: Final = re.compile(r"\ufeff?\s*---[ \t]*\r?(?:\n|\Z)")
+_OPENING: Final = re.compile(r"\s*---[ \t]*\r?(?:\n|\Z)")
 _CLOSING: Final = re.compile(r"^---[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _KEY_LINE: Final = re.compile(r"([A-Za-z_][\w-]*):(?:[ \t]+(.*))?$")
 
@@ -41,7 +41,7 @@ def read(text: str, findings: Findings) -> FrontMatter | None:
     """The front matter of a document; empty when it has none, `None` (and an error) when it is unusable."""
     opening = _OPENING.match(text)
     if opening is None:
-        return FrontMatter(body=1 if text.startswith("\ufeff") else 0)
+        return FrontMatter()
     start = opening.end()
     first_line = text.count("\n", 0, start) + 1
     closing = _CLOSING.search(text, start)

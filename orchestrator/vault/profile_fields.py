@@ -139,9 +139,7 @@ def read_servers(value: Any, line: int, findings: Findings) -> tuple[Fields, Map
 def _inline_servers(value: dict[str, Any], line: int, findings: Findings) -> tuple[Fields, Mapping[str, Any]]:
     if not value:
         return {}, {}
-    findings.warn(
-        "## MCP Servers: definitions belong into files of mcp-servers/; list their names here", line
-    )
+    findings.warn("## MCP Servers: definitions belong in files of mcp-servers/; list their names here", line)
     for name in value:
         if not is_id(name):
             findings.warn(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from orchestrator.domain.mcp import McpServer, Transport
 from orchestrator.domain.tools import EMBEDDED_SERVER
 from orchestrator.vault import front_matter
-from orchestrator.vault.document import decode
+from orchestrator.vault.document import BOM, decode
 from orchestrator.vault.front_matter import FrontMatter
 from orchestrator.vault.guarded_yaml import Bare, Value
 from orchestrator.vault.problem import (
@@ -32,11 +32,13 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedServer:
-    """A usable document; `text` is the document as decoded, into which the offsets of `front` point."""
+    """A usable document; `text` is the document as decoded, without the byte order mark it may have, and the
+    offsets of `front` point into it."""
 
     server: McpServer
     warnings: tuple[Problem, ...] = ()
     text: str = field(default="", repr=False)
+    bom: bool = False
     front: FrontMatter = field(default_factory=FrontMatter)
 
 
@@ -56,7 +58,13 @@ def parse(data: bytes, *, name: str, project_id: str | None = None) -> ParsedSer
     server = _server(_Fields(front, findings), name, project_id)
     if server is None or findings.errors:
         return findings.rejected()
-    return ParsedServer(server=server, warnings=in_order(findings.warnings), text=text, front=front)
+    return ParsedServer(
+        server=server,
+        warnings=in_order(findings.warnings),
+        text=text,
+        bom=data.startswith(BOM),
+        front=front,
+    )
 
 
 class _Fields:
