@@ -9,6 +9,7 @@ from orchestrator.domain.profile import UNLIMITED, EffectiveProfile
 from orchestrator.domain.tools import PATH_TOOLS
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.granted import beyond_grant, denied, granted_builtins, granted_mcp
+from orchestrator.harness.claude.guard import WRITING
 from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.servers import mcp_document
 from orchestrator.harness.claude.settings import flags
@@ -78,7 +79,11 @@ def hidden_tools(effective: EffectiveProfile, offered: Collection[str]) -> tuple
 
 
 def allow_rules(effective: EffectiveProfile, added_directories: Collection[str]) -> tuple[str, ...]:
-    """The pre-approvals: scoped for tools that take a path, since their bare name opens the whole disk."""
+    """The pre-approvals: scoped for tools that take a path, since their bare name opens the whole disk.
+
+    The command line knows two kinds of scope: a rule for Read holds for Grep and Glob, one for Edit for Write
+    and NotebookEdit, and a scoped rule by these other names is silently without effect.
+    """
     places = [".", *(f"/{place}" for place in added_directories if not PATTERN_CHARACTERS & set(place))]
     planning = effective.permission_mode == "plan"
     rules: list[str] = []
@@ -86,10 +91,11 @@ def allow_rules(effective: EffectiveProfile, added_directories: Collection[str])
         if planning and name not in READING:
             continue
         if name in PATH_TOOLS:
-            rules += (f"{name}({place}/**)" for place in places)
+            kind = "Edit" if name in WRITING else "Read"
+            rules += (f"{kind}({place}/**)" for place in places)
         else:
             rules.append(name)
-    return tuple(rules if planning else [*rules, *granted_mcp(effective)])
+    return tuple(dict.fromkeys(rules if planning else [*rules, *granted_mcp(effective)]))
 
 
 def _protocol() -> tuple[str, ...]:
