@@ -163,17 +163,6 @@ _FENCE: Final = (
     & (tasks.c.attempt == bindparam("b_attempt"))
 )
 
-_BEGIN: Final = (
-    update(tasks)
-    .where(_FENCE, tasks.c.state == TaskState.ASSIGNED.value)
-    .values(state=TaskState.IN_PROGRESS.value, updated_at=bindparam("b_now"))
-)
-
-
-def begin(tx: Connection, claim: Claim, *, now: float) -> bool:
-    """ASSIGNED to IN_PROGRESS. False when the claim is no longer held."""
-    return bool(tx.execute(_BEGIN, {**fence(claim), "b_now": now}).rowcount)
-
 
 def fence(claim: Claim) -> dict[str, Any]:
     """Parameters of the condition that a write is made under this very claim."""

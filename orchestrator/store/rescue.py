@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, text, update
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
@@ -101,3 +101,18 @@ def _one(tx: Connection, task: Task, now: float, jitter: float) -> Rescued:
     )
     save(tx, task, back, _KINDS.get(back.state, "task.rescued"), attempt=task.attempt)
     return Rescued(task_id=task.id, attempt=task.attempt, worker=task.claimed_by or "", state=back.state)
+
+
+def expired(tx: Connection, *, now: float) -> list[tuple[str, int]]:
+    """Claims whose lease has run out, as (task, attempt); a look that takes nothing."""
+    return _keys(tx, tasks.c.lease_until < now)
+
+
+def held_by(tx: Connection, workers: Sequence[str]) -> list[tuple[str, int]]:
+    """Claims of these workers, as (task, attempt)."""
+    return _keys(tx, tasks.c.claimed_by.in_(workers))
+
+
+def _keys(tx: Connection, condition: ColumnElement[bool]) -> list[tuple[str, int]]:
+    query = select(tasks.c.id, tasks.c.attempt).where(text(CLAIMED), condition).order_by(tasks.c.id)
+    return [(row[0], row[1]) for row in tx.execute(query)]

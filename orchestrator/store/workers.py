@@ -1,7 +1,8 @@
 """Workers: who is there, and how many attempts they can have at once."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -21,6 +22,8 @@ class Worker:
     started_at: float
     seen_at: float
     draining: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """How to recognise the process on its host: its boot, and when it started."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +37,7 @@ class Fleet:
 def register(tx: Connection, worker: Worker) -> None:
     """Present itself; a row left by an earlier process of the same id is replaced."""
     tx.execute(delete(workers).where(workers.c.id == worker.id))
-    names = ("id", "host", "pid", "version", "slots", "started_at", "seen_at", "draining")
+    names = ("id", "host", "pid", "version", "slots", "started_at", "seen_at", "draining", "details")
     tx.execute(insert(workers).values({name: getattr(worker, name) for name in names}))
 
 
@@ -61,6 +64,7 @@ def list_workers(tx: Connection) -> list[Worker]:
         workers.c.started_at,
         workers.c.seen_at,
         workers.c.draining,
+        workers.c.details,
     ).order_by(workers.c.id)
     return [Worker(**row) for row in tx.execute(query).mappings()]
 

@@ -1,7 +1,8 @@
 """What the outside may want of a running attempt: that it stops, and as what."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from orchestrator.domain.outcome import Cancelled, Interrupted
 
@@ -18,16 +19,28 @@ class Leash:
     def __init__(self) -> None:
         self.wanted: Interrupted | Cancelled | None = None
         self.lost = False
-        self._asked = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def ask(self, outcome: Interrupted | Cancelled) -> None:
         """The first wish stands, but a cancel replaces an interruption: the task must not come back."""
-        if self.wanted is None or isinstance(outcome, Cancelled):
+        if self.wanted is None or (isinstance(outcome, Cancelled) and self.wanted != outcome):
             self.wanted = outcome
-        self._asked.set()
+            self._changed.set()
 
-    async def follow(self, ask: Ask) -> None:
-        """Wait for a wish, for as long as it takes, and pass it on."""
-        await self._asked.wait()
-        if self.wanted is not None:
-            await ask(self.wanted)
+    @asynccontextmanager
+    async def held_by(self, ask: Ask) -> AsyncIterator[None]:
+        """Pass every wish on to `ask` for as long as the scope lasts, those from before it too."""
+
+        async def follow() -> None:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                if self.wanted is not None:
+                    await ask(self.wanted)
+
+        following = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)

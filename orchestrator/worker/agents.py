@@ -1,0 +1,213 @@
+"""What an attempt needs of the world: facts, a place to work, an agent to work there."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from orchestrator.domain.attempt import AgentMessage, Attempt, Snapshot, Usage
+from orchestrator.domain.cascade import Resolution
+from orchestrator.domain.catalog import Catalog, Ceiling
+from orchestrator.domain.context import TaskContext
+from orchestrator.domain.effective import as_json
+from orchestrator.domain.ending import Ending
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.event import Event
+from orchestrator.domain.mcp import McpServer
+from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.project import Project
+from orchestrator.domain.settle import settle
+from orchestrator.domain.task import Claim, Task
+from orchestrator.harness.claude.config import ClaudeAdapterConfig
+from orchestrator.harness.claude.report import Report
+from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.store import attempts, events, profiles, projects
+from orchestrator.store.database import Database, Transaction
+from orchestrator.worker.checkouts import Checkouts
+from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.leash import Leash
+from orchestrator.worker.prompt import task_context
+from orchestrator.worker.providers import Providers
+from orchestrator.worker.recorder import recording
+from orchestrator.worker.sessions import Sessions
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """Everything an attempt needs from the database, read at one moment."""
+
+    catalog: Catalog
+    project: Project
+    earlier: tuple[Attempt, ...]
+
+
+class Agents:
+    """Reads, prepares, launches and listens for the attempts of a worker. One for the whole worker."""
+
+    def __init__(
+        self,
+        *,
+        config: WorkerConfig,
+        database: Database,
+        registry: PlatformRegistry,
+        providers: Providers,
+        secrets: Mapping[str, str],
+        ceiling: Ceiling,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._registry = registry
+        self._providers = providers
+        self._secrets = secrets
+        self._ceiling = ceiling
+        self._clock = clock
+        self._random = random
+        self._checkouts = Checkouts(config.home)
+        self._sessions = Sessions(config.home)
+
+    def ending(self, claim: Claim, outcome: Outcome, *, report: Report | None = None) -> Ending:
+        """What an outcome means for the task, with what the agent used and how it was held to its profile."""
+        session = report.session_id if report and report.transcript else None
+        task = replace(claim.task, session_id=session) if report else claim.task
+        settlement = settle(task, outcome, now=self._clock(), jitter=self._random())
+        return Ending(
+            claim=claim,
+            settlement=settlement,
+            usage=report.usage if report else Usage(),
+            enforcement=report.enforcement if report else {},
+            session_id=report.session_id if report else None,
+            warnings=report.warnings if report else (),
+        )
+
+    def reported(self, claim: Claim, harness: str, report: Report) -> Ending:
+        """`ending` for an agent that ran; what it heard from its provider concerns other tasks too."""
+        ending = self.ending(claim, report.outcome, report=report)
+        self._providers.heard(harness, report.outcome, ending.settlement)
+        return ending
+
+    async def facts(self, task: Task) -> Known:
+        """Raises NotFound when the project was removed."""
+        return await self._database.read(self._gather, task)
+
+    @asynccontextmanager
+    async def place(
+        self, task: Task, known: Known, effective: EffectiveProfile, servers: Sequence[McpServer]
+    ) -> AsyncIterator[TaskContext]:
+        """A checkout and a session made ready, as the agent is told of them.
+        Raises CheckoutBusy, CheckoutUnusable and OSError."""
+        async with self._checkouts.prepared(known.project, task) as checkout:
+            session = await self._sessions.prepare(task)
+            yield task_context(
+                task,
+                effective,
+                servers=servers,
+                checkout=str(checkout),
+                attempt_directory=session.directory,
+                session_id=session.session_id,
+                resume_transcript=session.transcript,
+                earlier=known.earlier,
+                secrets=self._secrets,
+            )
+
+    def _gather(self, tx: Transaction, task: Task) -> Known:
+        project = projects.get(tx, task.project_id)
+        if project is None:
+            raise NotFound(f"project {task.project_id} not found")
+        return Known(
+            catalog=profiles.catalog_for(tx, task, defaults=self._registry.defaults, ceiling=self._ceiling),
+            project=project,
+            earlier=tuple(one for one in attempts.of_task(tx, task.id) if one.number < task.attempt),
+        )
+
+    async def begin(self, claim: Claim, snapshot: Snapshot, resolution: Resolution) -> None:
+        """Fix what the attempt runs under, before anything is started. Raises LeaseLost."""
+        applied = {
+            "profile": snapshot.profile_id,
+            "tier": snapshot.tier,
+            "tools": list(resolution.effective.allowed_tools),
+            "mcp_servers": list(snapshot.servers),
+        }
+        for skipped in resolution.fallback:
+            log.warning("attempt.profile_fallback", profile=skipped.profile_id, reason=skipped.reason)
+        await self._database.run(_begin, claim, snapshot, resolution, applied, now=self._clock())
+        log.info("profile.applied", **applied)
+
+    async def converse(
+        self, claim: Claim, config: ClaudeAdapterConfig, context: TaskContext, leash: Leash
+    ) -> Report:
+        """Let the agent work, storing what it says; a wish of the outside reaches it at any time."""
+
+        async def store(messages: Sequence[AgentMessage]) -> None:
+            await self._database.run(attempts.append_messages, claim, messages)
+
+        adapter = self._registry.adapter_for(config.effective.harness)
+        batches = {"seconds": self._config.batch_seconds, "most": self._config.batch_messages}
+        async with (
+            recording(store, seconds=batches["seconds"], most=int(batches["most"])) as recorder,
+            adapter.start(config, context) as run,
+            leash.held_by(run.interrupt),
+        ):
+            async for message in run:
+                await recorder.take(message)
+        return run.report
+
+
+def _begin(
+    tx: Transaction,
+    claim: Claim,
+    snapshot: Snapshot,
+    resolution: Resolution,
+    applied: Mapping[str, object],
+    *,
+    now: float,
+) -> None:
+    attempts.begin(tx, claim, snapshot, now=now)
+    fallbacks = [
+        {
+            "profile": skipped.profile_id,
+            "tier": skipped.tier,
+            "reason": skipped.reason,
+            "message": skipped.message,
+            "used": resolution.profile_id,
+        }
+        for skipped in resolution.fallback
+    ]
+    facts = [("attempt.profile_fallback", data) for data in fallbacks] + [("profile.applied", dict(applied))]
+    task = claim.task
+    events.append(
+        tx,
+        *(
+            Event(
+                kind=kind,
+                subject=f"task/{task.id}/attempt/{claim.attempt}",
+                at=now,
+                data={"attempt": claim.attempt, **data},
+                project_id=task.project_id,
+                task_id=task.id,
+            )
+            for kind, data in facts
+        ),
+    )
+
+
+def snapshot_of(
+    resolution: Resolution,
+    config: ClaudeAdapterConfig,
+    context: TaskContext,
+    warnings: Sequence[str],
+) -> Snapshot:
+    return Snapshot(
+        profile_id=resolution.profile_id,
+        tier=resolution.tier,
+        effective=as_json(config.effective),
+        servers=tuple(server.name for server in context.mcp_servers),
+        warnings=(*resolution.warnings, *warnings),
+        rehearsal=config.rehearsal,
+        checkout=context.checkout,
+    )

@@ -1,0 +1,137 @@
+"""Checkouts: the directory an attempt works in, made ready however the last attempt ended."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.project import CheckoutKind, Project
+from orchestrator.domain.task import Task
+from orchestrator.worker.git import GitFailed, git
+
+PRIVATE: Final = 0o700
+BRANCHES: Final = "orchestrator/"
+
+
+class CheckoutBusy(OrchestratorError):
+    """Another attempt is at work in the project's directory; it takes one at a time."""
+
+    code = "checkout-busy"
+
+
+class CheckoutUnusable(OrchestratorError):
+    """The project's repository cannot be used; correct its path with `orchestrator project edit`."""
+
+    code = "checkout-unusable"
+
+
+class Checkouts:
+    """Below `home`, by task: `checkouts/<task>` for empty directories, `worktrees/<task>` for git."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    @asynccontextmanager
+    async def prepared(self, project: Project, task: Task) -> AsyncIterator[Path]:
+        """The directory, for as long as the attempt lasts. Each task's own is kept until `discard`.
+
+        Raises CheckoutBusy, CheckoutUnusable and OSError.
+        """
+        repository = Path(project.repository) if project.repository else None
+        if project.checkout is CheckoutKind.DIRECTORY and repository is not None:
+            with _locked(_directory(repository)):
+                yield repository
+        elif project.checkout is CheckoutKind.WORKTREE and repository is not None:
+            yield await asyncio.to_thread(self._worktree, _directory(repository), task.id)
+        else:
+            yield await asyncio.to_thread(self._empty, task.id)
+
+    def discard(self, project: Project, task_id: str) -> None:
+        """Remove the task's own directory; its branch stays, with whatever was committed. Blocks."""
+        worktree = self._home / "worktrees" / task_id
+        if project.repository and worktree.exists():
+            with contextlib.suppress(GitFailed):  # removed below in any case
+                git(Path(project.repository), "worktree", "remove", "--force", "--force", str(worktree))
+        for directory in (worktree, self._home / "checkouts" / task_id):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _empty(self, task_id: str) -> Path:
+        directory = self._home / "checkouts" / task_id
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        return directory
+
+    def _worktree(self, repository: Path, task_id: str) -> Path:
+        """A kill in the middle leaves a half of it: what git does not know as whole is made again."""
+        place = self._home / "worktrees" / task_id
+        place.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        with _locked(repository, wait=True):
+            try:
+                if not _whole(place):
+                    _add_worktree(repository, place, BRANCHES + task_id)
+                _unlock_index(place)
+            except GitFailed as error:
+                raise CheckoutUnusable(
+                    f"No worktree can be made of {repository}: {error} Correct it, or the project."
+                ) from error
+        return place
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise CheckoutUnusable(
+            f"{path} is not a directory; correct the project's repository with `orchestrator project edit`."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the directory itself, which leaves no file behind and ends with the process, however it ends."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckoutBusy(
+                f"Another attempt is at work in {directory}; it takes one at a time."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+MADE: Final = "orchestrator-made"
+"""A file in git's own directory for the worktree, written when it is whole."""
+
+
+def _whole(place: Path) -> bool:
+    if not place.exists():
+        return False
+    try:
+        return (_git_directory(place) / MADE).exists()
+    except GitFailed:
+        return False
+
+
+def _add_worktree(repository: Path, place: Path, branch: str) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    git(repository, "worktree", "prune")
+    known = git(repository, "branch", "--list", "--format=%(refname:short)", branch)
+    fresh = [] if known else ["-b", branch]
+    git(repository, "worktree", "add", "--force", *fresh, str(place), *([branch] if known else ["HEAD"]))
+    (_git_directory(place) / MADE).touch()
+
+
+def _unlock_index(place: Path) -> None:
+    """A git that was killed leaves its lock, and whoever comes after could commit nothing."""
+    (_git_directory(place) / "index.lock").unlink(missing_ok=True)
+
+
+def _git_directory(place: Path) -> Path:
+    return Path(git(place, "rev-parse", "--absolute-git-dir"))

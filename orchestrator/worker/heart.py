@@ -1,0 +1,91 @@
+"""Heartbeats: keep the leases, and hear what the database has to say about them."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.domain.outcome import Cancelled
+from orchestrator.store import queue, workers
+from orchestrator.store.database import Database, Transaction
+from orchestrator.store.queue import Beat
+from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.running import Attempts, key_of
+
+log = structlog.get_logger()
+
+
+class Heart:
+    """Beats by itself, and at once when asked to. `draining` is announced with each beat."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        config: WorkerConfig,
+        database: Database,
+        running: Attempts,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.draining = False
+        self._worker = worker
+        self._config = config
+        self._database = database
+        self._running = running
+        self._monotonic = monotonic
+        self._last = monotonic()
+        self._now = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Something may have been asked of us: look now."""
+        self._now.set()
+
+    async def keep_beating(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.heartbeat_seconds):
+                    await self._now.wait()
+            self._now.clear()
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Extend every lease. An attempt whose claim is no longer ours is ended, and so is every attempt when
+        the database has been away for the length of a lease: another worker may have them by now."""
+        claims = self._running.claims()
+        begun = self._monotonic()
+        try:
+            beats = await self._database.run(
+                _beat,
+                [claim.task.id for claim in claims],
+                self._worker,
+                self._config.lease_seconds,
+                self.draining,
+            )
+        except DatabaseUnavailable as error:
+            log.warning("heartbeat.failed", error=str(error))
+            if self._monotonic() - self._last > self._config.lease_seconds:
+                self._lose([key_of(claim) for claim in claims], "the database could not be reached in time")
+            return
+        self._last = begun
+        ours = {(beat.task_id, beat.attempt): beat for beat in beats}
+        lost = [key for key in map(key_of, claims) if key not in ours]
+        self._lose(lost, "another worker took it back")
+        for key, beat in ours.items():
+            if beat.cancel_requested:
+                self._running.ask(key, Cancelled())
+
+    def _lose(self, keys: Sequence[tuple[str, int]], why: str) -> None:
+        for key in keys:
+            if self._running.lose(key):
+                log.warning("lease.lost", task_id=key[0], attempt=key[1], why=why)
+
+
+def _beat(
+    tx: Transaction, ids: Sequence[str], worker: str, lease_seconds: float, draining: bool
+) -> list[Beat]:
+    now = queue.clock(tx)
+    workers.seen(tx, worker, now=now, draining=draining)
+    return queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)

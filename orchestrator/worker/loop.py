@@ -1,0 +1,284 @@
+"""The worker: takes tasks, runs them, records how they ended, until it is asked to stop."""
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from orchestrator import __version__
+from orchestrator.domain import cascade
+from orchestrator.domain.cascade import Refusal
+from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.ending import Ending
+from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefused
+from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
+from orchestrator.domain.selection import select_servers
+from orchestrator.domain.task import Claim
+from orchestrator.domain.task_limits import limited
+from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.harness.process.leftovers import boot_id, look_up
+from orchestrator.store import workers
+from orchestrator.store.database import Database
+from orchestrator.store.wake import Listener
+from orchestrator.store.workers import Worker as Row
+from orchestrator.worker.agents import Agents, snapshot_of
+from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
+from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.heart import Heart
+from orchestrator.worker.leash import Leash
+from orchestrator.worker.providers import Providers
+from orchestrator.worker.recently import Recently
+from orchestrator.worker.rescue import Rescue
+from orchestrator.worker.running import Attempting, Attempts
+from orchestrator.worker.stop import Stop
+from orchestrator.worker.turn import Order, Turned, turn
+from orchestrator.worker.verdicts import SERVER_UNDEFINED, Verdicts, undefined
+
+log = structlog.get_logger()
+
+Execute = Callable[[Claim, Leash], Awaitable[Ending]]
+"""Carries out a claim. Raises LeaseLost when it finds that the task is another's."""
+
+DUE_SECONDS = 0.5
+"""How often a busy worker looks for tasks whose time has come; an idle one wakes exactly then."""
+
+
+class Worker:
+    """One for a process. Everything it starts ends with `run`."""
+
+    def __init__(
+        self,
+        *,
+        config: WorkerConfig,
+        database: Database,
+        registry: PlatformRegistry,
+        secrets: Mapping[str, str] | None = None,
+        ceiling: Ceiling | None = None,
+        execute: Execute | None = None,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        """`execute` replaces the running of agents, for measuring the rest."""
+        self.id = f"{config.name}-{uuid.uuid4().hex[:12]}"
+        self._config = config
+        self._database = database
+        self._registry = registry
+        self._clock = clock
+        self._providers = Providers()
+        self._verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling())
+        self._agents = Agents(
+            config=config,
+            database=database,
+            registry=registry,
+            providers=self._providers,
+            secrets=secrets or {},
+            ceiling=ceiling or Ceiling(),
+            clock=clock,
+            random=random,
+        )
+        self._execute = execute or self._execute_task
+        self._running = Attempts(config.slots)
+        self._recently = Recently(database, config.window_seconds, clock)
+        self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
+        self._rescue = Rescue(row=self._row(), database=database, jitter=random)
+        self._listener = Listener()
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = False
+        self._due_at: float | None = None
+        self._looked_at = 0.0
+
+    async def run(self, stop: Stop) -> None:
+        """Work until `stop`: once set, nothing new is taken, and what runs gets `drain_seconds` before it is
+        interrupted and put off; set twice, it is ended now. Raises what the database cannot recover from."""
+        async with self._database.listener() as self._listener, self._at_work():
+            ringing = asyncio.create_task(_ring_when_set(stop, self._listener))
+            try:
+                while not stop.drain.is_set():
+                    if not await self.run_once():
+                        await self._wait()
+                await self._drain(stop)
+            finally:
+                ringing.cancel()
+        log.info("worker.stopped", worker=self.id)
+
+    async def run_once(self) -> int:
+        """One turn: record what has ended, take what fits and start it. Returns how much it was."""
+        busy = self._running.any_finished
+        if not busy and (not self._running.free or self._stopping):
+            return 0
+        endings = self._running.take_finished()
+        try:
+            turned = await self._database.run(turn, await self._order(endings), self._verdicts.judge)
+        except DatabaseUnavailable as error:
+            self._running.give_back(endings)
+            log.warning("worker.delayed", error=str(error), unrecorded=len(endings))
+            return 0
+        except BaseException:
+            self._running.give_back(endings)
+            raise
+        self._take_in(turned, endings)
+        return len(turned.recorded) + len(turned.claims) + turned.held
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        """Everything that goes on beside the loop, begun and ended in one place."""
+        await self._rescue.arrive()
+        log.info("worker.started", worker=self.id, slots=self._config.slots)
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                beside = [
+                    self._group.create_task(self._heart.keep_beating(), name="heartbeat"),
+                    self._group.create_task(self._keep_rescuing(), name="rescue"),
+                ]
+                yield
+                for task in beside:
+                    task.cancel()
+        finally:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._database.run(workers.leave, self.id)
+
+    async def _order(self, endings: tuple[Ending, ...]) -> Order:
+        now = self._clock()
+        look_due = now - self._looked_at >= DUE_SECONDS or (self._due_at or now + 1) <= now
+        if look_due:
+            self._looked_at = now
+        return Order(
+            worker=self.id,
+            slots=() if self._stopping else self._running.free,
+            endings=endings,
+            lease_seconds=self._config.lease_seconds,
+            recheck_seconds=self._config.recheck_seconds,
+            per_project=self._config.per_project,
+            recent=await self._recently.by_project(),
+            harnesses=frozenset(self._registry.harnesses),
+            backoffs=self._providers.now(now),
+            look_due=look_due,
+        )
+
+    def _take_in(self, turned: Turned, endings: tuple[Ending, ...]) -> None:
+        self._recently.add(turned.recorded, at=turned.at, lease_seconds=self._config.lease_seconds)
+        if len(turned.recorded) < len(endings):
+            log.warning("lease.lost", dropped=len(endings) - len(turned.recorded))
+        if turned.due is not None:
+            self._due_at = turned.due
+        for claim, slot in turned.claims:
+            assert self._group is not None
+            attempting = self._running.start(claim, slot)
+            attempting.body = self._group.create_task(self._attempt(attempting))
+
+    async def _attempt(self, attempting: Attempting) -> None:
+        """The crash boundary: whatever happens in here becomes an outcome of this one attempt."""
+        claim, leash = attempting.claim, attempting.leash
+        ending: Ending | None = None
+        try:
+            ending = await self._execute(claim, leash)
+        except asyncio.CancelledError:
+            if leash.wanted is not None and not leash.lost:
+                ending = self._agents.ending(claim, leash.wanted)
+            elif not leash.lost:
+                raise
+        except LeaseLost:
+            log.warning("lease.lost", task_id=claim.task.id, attempt=claim.attempt)
+        except Exception as error:
+            log.exception("attempt.fault", task_id=claim.task.id, attempt=claim.attempt)
+            message = f"A fault of the worker itself ({error!r}); its log has the details."
+            ending = self._agents.ending(claim, WorkerFault(message=message))
+        finally:
+            self._running.finish(attempting, None if leash.lost else ending)
+            self._listener.ring()
+
+    async def _execute_task(self, claim: Claim, leash: Leash) -> Ending:
+        """Run the agent under exactly the profile that holds now, and say how it ended.
+
+        Raises LeaseLost when the task is another's by then, and whatever is a fault of ours.
+        """
+        task, agents = claim.task, self._agents
+        with structlog.contextvars.bound_contextvars(
+            task_id=task.id, attempt=claim.attempt, project_id=task.project_id
+        ):
+            known = await agents.facts(task)
+            resolution = cascade.resolve(known.catalog)
+            if isinstance(resolution, Refusal):
+                return agents.ending(claim, Held(reason=resolution.reason, message=resolution.message))
+            resolution = replace(resolution, effective=limited(resolution.effective, task))
+            effective = resolution.effective
+            selection = select_servers(effective.mcp_servers, known.catalog)
+            if selection.missing:
+                message = undefined(resolution.profile_id, selection.missing)
+                return agents.ending(claim, Held(reason=SERVER_UNDEFINED, message=message))
+            try:
+                config = self._registry.config_for(effective)
+                async with agents.place(task, known, effective, selection.servers) as context:
+                    snapshot = snapshot_of(resolution, config, context, selection.warnings)
+                    await agents.begin(claim, snapshot, resolution)
+                    report = await agents.converse(claim, config, context, leash)
+            except StartRefused as error:
+                return agents.ending(claim, NotStarted(message=str(error)))
+            except CheckoutBusy as error:
+                return agents.ending(claim, Held(reason="checkout_busy", message=str(error)))
+            except CheckoutUnusable as error:
+                return agents.ending(claim, Held(reason="checkout_unusable", message=str(error)))
+            return agents.reported(claim, effective.harness, report)
+
+    async def _wait(self) -> None:
+        """Until something changed, an attempt has ended, or something is due; at most `poll_seconds`."""
+        now = self._clock()
+        moments = [at for at in (self._due_at, self._providers.next_end) if at is not None]
+        seconds = min([self._config.poll_seconds, *(max(at - now, 0.01) for at in moments)])
+        if await self._listener.wait(seconds):
+            if self._running.any_at_work and not self._running.any_finished:
+                self._heart.hurry()
+        else:
+            self._looked_at = 0.0
+
+    async def _drain(self, stop: Stop) -> None:
+        """Let attempts finish for a while, then interrupt them; when told again, end them."""
+        self._stopping = self._heart.draining = True
+        self._heart.hurry()
+        deadline = asyncio.get_running_loop().time() + self._config.drain_seconds
+        log.info("worker.draining", worker=self.id, seconds=self._config.drain_seconds)
+        while self._running.any_at_work or self._running.any_finished:
+            await self.run_once()
+            left = deadline - asyncio.get_running_loop().time()
+            if stop.now.is_set():
+                self._running.end_all(Interrupted())
+            elif left <= 0:
+                self._running.ask_all(Interrupted())
+            if self._running.any_at_work and not self._running.any_finished:
+                await self._listener.wait(min(left, 1.0) if left > 0 else 1.0)
+            elif self._running.any_finished:
+                await asyncio.sleep(0)
+
+    async def _keep_rescuing(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.lease_seconds / 3)
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._rescue.expired()
+
+    def _row(self) -> Row:
+        me = look_up(os.getpid())
+        return Row(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            slots=self._config.slots,
+            started_at=self._clock(),
+            seen_at=self._clock(),
+            details={"boot": boot_id(), "started": me.started if me else 0},
+        )
+
+
+async def _ring_when_set(stop: Stop, listener: Listener) -> None:
+    await stop.drain.wait()
+    listener.ring()
+    await stop.now.wait()
+    listener.ring()

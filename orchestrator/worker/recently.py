@@ -1,0 +1,47 @@
+"""What each project had lately, kept up to date without asking the database every time."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from orchestrator.domain.ending import Ending
+from orchestrator.store import load
+from orchestrator.store.database import Database
+from orchestrator.store.load import Recent
+
+REFRESH_SECONDS = 5.0
+
+PATIENCE = 50.0
+"""A refresh reads a row for every attempt of the window; it may take a fiftieth of the time at most."""
+
+
+class Recently:
+    """Asks the database from time to time, and adds this worker's own attempts as they end."""
+
+    def __init__(self, database: Database, window_seconds: float, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._window_seconds = window_seconds
+        self._clock = clock
+        self._known: dict[str, Recent] = {}
+        self._again_at = 0.0
+
+    async def by_project(self) -> Mapping[str, Recent]:
+        begun = time.monotonic()
+        if begun >= self._again_at:
+            self._known = await self._database.read(
+                load.recent, now=self._clock(), window_seconds=self._window_seconds
+            )
+            took = time.monotonic() - begun
+            self._again_at = begun + max(REFRESH_SECONDS, PATIENCE * took)
+        return dict(self._known)
+
+    def add(self, recorded: Iterable[Ending], *, at: float, lease_seconds: float) -> None:
+        for one in recorded:
+            project = one.claim.task.project_id
+            known = self._known.get(project, Recent())
+            self._known[project] = replace(
+                known,
+                finished=known.finished + 1,
+                seconds=known.seconds + max(at - (one.claim.lease_until - lease_seconds), 0.0),
+                spent_today=known.spent_today + one.usage.cost_usd,
+            )

@@ -1,0 +1,90 @@
+"""Taking over from workers that died: their leases, and what their agents left running on this host."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from orchestrator.harness.process import end_leftovers
+from orchestrator.harness.process.leftovers import boot_id, look_up
+from orchestrator.store import queue, rescue, workers
+from orchestrator.store.database import Database, Transaction
+from orchestrator.store.rescue import Rescued
+from orchestrator.store.workers import Worker as Row
+
+log = structlog.get_logger()
+
+
+class Rescue:
+    """Run at the start and from time to time. Processes are ended before their task can be claimed again."""
+
+    def __init__(self, *, row: Row, database: Database, jitter: Callable[[], float] = random.random) -> None:
+        self._row = row
+        self._database = database
+        self._jitter = jitter
+
+    async def arrive(self) -> None:
+        """Take back at once what a worker of this host held whose process is gone, then present ourselves."""
+        known = await self._database.read(workers.list_workers)
+        dead = [row for row in known if row.host == self._row.host and not alive(row)]
+        if dead:
+            await self._take_back([row.id for row in dead])
+        await self.expired()
+        await self._database.run(workers.register, self._row)
+
+    async def expired(self) -> int:
+        """Take back every lease that has run out, whoever held it. Returns how many there were."""
+        found = await self._database.read(_expired)
+        if not found:
+            return 0
+        await self._end_processes(found)
+        rescued = await self._database.run(_rescue_expired, self._jitter())
+        self._tell(rescued)
+        return len(rescued)
+
+    async def _take_back(self, dead: Sequence[str]) -> None:
+        held = await self._database.read(rescue.held_by, dead)
+        await self._end_processes(held)
+        rescued = await self._database.run(_rescue_from, dead, self._jitter())
+        self._tell(rescued)
+
+    async def _end_processes(self, attempts: Sequence[tuple[str, int]]) -> None:
+        """The agents of these attempts, and everything they started, as far as it runs on this host."""
+        names = [f"{task_id}/{number}" for task_id, number in attempts]
+        if names and (killed := await asyncio.to_thread(end_leftovers, [], names)):
+            log.warning("leftovers.ended", processes=len(killed), attempts=names)
+
+    def _tell(self, rescued: Sequence[Rescued]) -> None:
+        for one in rescued:
+            log.warning(
+                "task.rescued", task_id=one.task_id, attempt=one.attempt, worker=one.worker, state=one.state
+            )
+
+
+def alive(row: Row) -> bool:
+    """Whether the process that registered is still there: numbers are used again, start times are not."""
+    process = look_up(row.pid)
+    return (
+        process is not None
+        and process.alive
+        and row.details.get("boot") == boot_id()
+        and row.details.get("started") == process.started
+    )
+
+
+def _expired(tx: Transaction) -> list[tuple[str, int]]:
+    return rescue.expired(tx, now=queue.clock(tx))
+
+
+def _rescue_expired(tx: Transaction, jitter: float) -> list[Rescued]:
+    return rescue.rescue_expired(tx, now=queue.clock(tx), jitter=jitter)
+
+
+def _rescue_from(tx: Transaction, dead: Sequence[str], jitter: float) -> list[Rescued]:
+    rescued: list[Rescued] = []
+    while some := rescue.rescue_from(tx, dead, now=queue.clock(tx), jitter=jitter):
+        rescued += some
+    for worker in dead:
+        workers.leave(tx, worker)
+    return rescued

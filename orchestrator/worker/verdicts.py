@@ -1,0 +1,62 @@
+"""What resolving says about waiting tasks, remembered for a moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.domain.candidate import Candidate
+from orchestrator.domain.cascade import Refusal, resolve
+from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.selection import select_servers
+from orchestrator.store import profiles, tasks
+from orchestrator.store.database import Transaction
+from orchestrator.worker.admission import Key, Verdict
+
+REMEMBERED_SECONDS = 1.0
+"""An attempt resolves its profile anew in any case: this only spares a busy queue the same question."""
+
+
+class Verdicts:
+    """Tasks of one project that name the same profile resolve alike, so each pair is asked about once."""
+
+    def __init__(self, *, defaults: Mapping[str, EffectiveProfile], ceiling: Ceiling) -> None:
+        self._defaults = defaults
+        self._ceiling = ceiling
+        self._known: dict[Key, Verdict] = {}
+        self._since = 0.0
+
+    def judge(self, tx: Transaction, waiting: Sequence[Candidate], now: float) -> Mapping[Key, Verdict]:
+        if not self._since <= now < self._since + REMEMBERED_SECONDS:
+            self._known, self._since = {}, now
+        known = self._known
+        for task in waiting:
+            key = task.project_id, task.profile_id
+            if key not in known:
+                known[key] = self._ask(tx, task)
+        return known
+
+    def _ask(self, tx: Transaction, candidate: Candidate) -> Verdict:
+        task = tasks.get(tx, candidate.id)
+        if task is None:
+            return Verdict(reason="task_missing", message="The task was removed.")
+        named = replace(task, profile_id=candidate.profile_id)
+        catalog = profiles.catalog_for(tx, named, defaults=self._defaults, ceiling=self._ceiling)
+        resolved = resolve(catalog)
+        if isinstance(resolved, Refusal):
+            return Verdict(reason=resolved.reason, message=resolved.message)
+        missing = select_servers(resolved.effective.mcp_servers, catalog).missing
+        if missing:
+            return Verdict(reason=SERVER_UNDEFINED, message=undefined(resolved.profile_id, missing))
+        return Verdict(harness=resolved.effective.harness)
+
+
+SERVER_UNDEFINED = "server_undefined"
+
+
+def undefined(profile_id: str, missing: Sequence[str]) -> str:
+    """Why a profile cannot run whose servers nobody defines."""
+    names = ", ".join(missing)
+    return (
+        f"Profile {profile_id} lists MCP servers that are not defined: {names}. "
+        "Add their documents to the vault, or take them out of the profile."
+    )
