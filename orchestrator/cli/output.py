@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.options import current
+from orchestrator.commands.encoding import encode
 from orchestrator.commands.visible import visible
-from orchestrator.commands.wire import encode
 
 Result = TypeVar("Result")
 

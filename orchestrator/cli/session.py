@@ -5,12 +5,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator import app, logs
 from orchestrator.cli.options import current
 from orchestrator.commands.use import Use
 from orchestrator.settings import Loaded, load
+
+if TYPE_CHECKING:
+    from orchestrator.app import App
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -22,14 +24,19 @@ def settings() -> Loaded:
     return load(home=options.home, overrides=options.overrides)
 
 
-def use_of(opened: app.App) -> Use:
+def use_of(opened: "App") -> Use:
     """What commands may use of an application that is open."""
+    from orchestrator import app  # noqa: PLC0415 - see `use`
+
     return app.use(opened, clock=time.time, random=lambda: secrets.randbits(40))
 
 
 @asynccontextmanager
 async def use() -> AsyncIterator[Use]:
     """What commands may use, for as long as the block lasts. Only warnings are logged."""
+    # Database, vault and harnesses take longest to load; neither help nor a wrong option waits for them.
+    from orchestrator import app, logs  # noqa: PLC0415 - lazy on purpose
+
     loaded = settings().settings
     logs.configure(style=loaded.log.format, level="warning")
     async with app.opened(loaded) as opened:

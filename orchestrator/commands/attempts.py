@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.commands.encoding import INLINE
 from orchestrator.commands.tasks import known_task
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import INLINE
 from orchestrator.domain.attempt import AgentMessage, Attempt
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.task import Task, TaskState

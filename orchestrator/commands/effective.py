@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orchestrator.commands import checks
+from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.projects import known_project, only_project
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.cascade import Refusal, Resolution, resolve
 from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.effective import as_json

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
 from orchestrator.commands.waiting import Facts, Reason, reasons
-from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain import cascade
 from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.catalog import Catalog

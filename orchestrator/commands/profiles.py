@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.commands import checks
+from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.profile import AgentProfile
 from orchestrator.store import profiles

@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.commands import checks
 from orchestrator.commands.command import UNCHANGED, Unchanged, changed
+from orchestrator.commands.encoding import INLINE, OPTIONAL
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import INLINE, OPTIONAL
 from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.project import CheckoutKind, Project

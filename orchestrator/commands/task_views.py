@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.commands import checks
+from orchestrator.commands.encoding import INLINE
 from orchestrator.commands.projects import known_project
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import INLINE
 from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.task import Task, TaskState

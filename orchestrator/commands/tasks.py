@@ -6,9 +6,9 @@ from typing import Any
 
 from orchestrator.commands import checks, ids
 from orchestrator.commands.command import UNCHANGED, Unchanged, changed
+from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.projects import known_profile, known_project, only_project
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import OPTIONAL
 from orchestrator.domain.errors import Conflict, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED, TERMINAL, NewTask, Task, TaskState
 from orchestrator.store import tasks

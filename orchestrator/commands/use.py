@@ -3,11 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.profile import EffectiveProfile
-from orchestrator.store.database import Database
-from orchestrator.vault.sync import SyncReport
+
+if TYPE_CHECKING:
+    # Only their names: help and `config show` need neither a database nor a vault.
+    from orchestrator.store.database import Database
+    from orchestrator.vault.sync import SyncReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +39,8 @@ class Host:
 class Use:
     """Built once for each process by who composes it; commands reach nothing else."""
 
-    database: Database
-    sync: Callable[[], Awaitable[SyncReport]]
+    database: "Database"
+    sync: Callable[[], Awaitable["SyncReport"]]
     """Look at the vault again; see `vault.sync.run_once`."""
     host: Host
     clock: Callable[[], float]

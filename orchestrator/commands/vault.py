@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
-from orchestrator.commands.wire import OPTIONAL
 from orchestrator.store import vault as store
 from orchestrator.vault.sync import SyncReport
 

@@ -98,7 +98,7 @@ def _of_workers(facts: Facts) -> Iterator[Reason]:
     elif facts.busy >= facts.slots:
         yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
     if facts.task.state is TaskState.READY and facts.task.hold is None:
-        place = "It is next" if facts.ahead == 0 else f"{facts.ahead} go before it"
+        place = "It is next" if facts.ahead == 0 else f"It is number {facts.ahead + 1}"
         yield Reason(code="queue", message=f"{place} in the queue of project {facts.project.id}.")
 
 

@@ -1,13 +1,10 @@
-"""Requests from JSON and results to JSON, for every surface alike."""
+"""Requests from JSON, strictly, for every surface alike."""
 
 import difflib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
-from enum import Enum
+from dataclasses import MISSING, Field, fields
 from functools import cache
-from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -18,11 +15,6 @@ from orchestrator.commands.command import Unchanged
 from orchestrator.domain.errors import InvalidInput
 
 Request = TypeVar("Request")
-
-INLINE = {"inline": True}
-"""Metadata of a result's field whose members stand among those of the result itself."""
-OPTIONAL = {"optional": True}
-"""Metadata of a result's field that is left out when it is empty."""
 
 
 def decode(request: type[Request], document: bytes | str | Mapping[str, Any]) -> Request:
@@ -49,32 +41,6 @@ def shape(request: type[Any]) -> type[BaseModel]:
         members[item.name] = (hint, ...) if _required(item) else (hint, None)
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(request.__name__, __config__=config, **members)
-
-
-def encode(value: Any) -> Any:
-    """A result as plain JSON values. A limit that is not there (infinity) is null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _members(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [encode(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-def _members(record: Any) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for item in fields(record):
-        value = getattr(record, item.name)
-        if item.metadata.get("inline"):
-            members.update(encode(value))
-        elif value or not item.metadata.get("optional"):
-            members[item.name] = encode(value)
-    return members
 
 
 def _given(hint: Any) -> Any:

@@ -6,11 +6,12 @@ import pytest
 
 from orchestrator.commands.attempts import ReadMessages
 from orchestrator.commands.command import UNCHANGED
+from orchestrator.commands.encoding import encode
 from orchestrator.commands.projects import CreateProject, ProjectCreated, ProjectDetails
 from orchestrator.commands.surface import COMMANDS
 from orchestrator.commands.task_views import ListTasks
 from orchestrator.commands.tasks import CreateTask, EditTask
-from orchestrator.commands.wire import decode, encode, shape
+from orchestrator.commands.wire import decode, shape
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import TaskState
