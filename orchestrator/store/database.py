@@ -175,16 +175,17 @@ def open_database(url: str, *, migrate: bool | None = None) -> Database:
 
 def _open_sqlite(url: URL, place: str, *, create: bool) -> Database:
     path = Path(place)
-    if not path.exists():
-        if not create:
-            raise DatabaseNotMigrated(f"There is no database at {place} yet; run `orchestrator migrate`.")
-        try:
+    try:
+        if not path.exists():
+            if not create:
+                raise DatabaseNotMigrated(f"There is no database at {place} yet; run `orchestrator migrate`.")
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
-        except OSError as error:
-            raise DatabaseUnavailable(
-                f"{place} cannot be created ({error.strerror}). Check the directory, its owner and its space."
-            ) from error
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"{place} cannot be opened or created ({error.strerror}). Check the directory, its owner and its "
+            f"space."
+        ) from error
     return Database(
         place=place,
         writers=engines.sqlite_writer(url),

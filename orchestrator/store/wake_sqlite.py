@@ -40,11 +40,14 @@ class PipeBell:
     async def listener(self, topic: Topic) -> AsyncIterator[Listener]:
         listener = Listener()
         loop = asyncio.get_running_loop()
-        with self._pipe(topic) as pipe, self._watched(loop, listener):
-            loop.add_reader(pipe, _heard, pipe, listener)
+        with self._pipe(topic) as pipe, contextlib.closing(self._connect()) as connection:
+            watch = _Watch(connection, listener)
+            loop.add_reader(pipe, watch.heard, pipe)
+            poll = loop.create_task(watch.poll(), name=f"poll-{topic}")
             try:
                 yield listener
             finally:
+                poll.cancel()
                 loop.remove_reader(pipe)
 
     @contextlib.contextmanager
@@ -62,29 +65,40 @@ class PipeBell:
             path.unlink(missing_ok=True)
             os.close(pipe)
 
-    @contextlib.contextmanager
-    def _watched(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> Iterator[None]:
-        """Ring when any other connection changed the file. Asking costs microseconds and takes no lock."""
+    def _connect(self) -> sqlite3.Connection:
         uri = f"{self._database.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        (seen,) = connection.execute("PRAGMA data_version").fetchone()
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
 
-        async def look() -> None:
-            nonlocal seen
-            while True:
-                await asyncio.sleep(POLL_SECONDS)
-                with contextlib.suppress(sqlite3.OperationalError):  # looked at again in a moment
-                    (version,) = connection.execute("PRAGMA data_version").fetchone()
-                    if version != seen:
-                        listener.ring()
-                    seen = version
 
-        watch = loop.create_task(look(), name="database-version")
+class _Watch:
+    """What a listener knows of the file: SQLite's own count of the changes that others made. Asking for it
+    costs microseconds and takes no lock."""
+
+    def __init__(self, connection: sqlite3.Connection, listener: Listener) -> None:
+        self._connection = connection
+        self._listener = listener
+        self._seen = self._version()
+
+    def heard(self, pipe: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(pipe, 65536)
+        self._seen = self._version()  # so that the poll does not tell the same again
+        self._listener.ring()
+
+    async def poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            version = self._version()
+            if version != self._seen:
+                self._seen = version
+                self._listener.ring()
+
+    def _version(self) -> int | None:
         try:
-            yield
-        finally:
-            watch.cancel()
-            connection.close()
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.OperationalError:  # busy or out of reach: looked at again in a moment
+            return None
+        return int(version)
 
 
 def _ring(path: str) -> None:
@@ -102,9 +116,3 @@ def _ring(path: str) -> None:
             os.write(pipe, b".")
     finally:
         os.close(pipe)
-
-
-def _heard(pipe: int, listener: Listener) -> None:
-    with contextlib.suppress(BlockingIOError):
-        os.read(pipe, 65536)
-    listener.ring()

@@ -1,11 +1,11 @@
 """The door to SQL: one transaction for each call, on both databases, whatever goes wrong around it."""
 
 import asyncio
-import os
+import shutil
 import sqlite3
-import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -215,7 +215,7 @@ def test_nobody_listening_there_is_said_with_the_address_but_not_the_password() 
 
 @pytest.mark.postgres
 def test_a_database_that_does_not_exist_is_said_so(postgres_server: Any) -> None:
-    with pytest.raises(DatabaseUnavailable, match="does not exist.*address is right"):
+    with pytest.raises(DatabaseUnavailable, match=r"does not exist.*address is right"):
         open_database(postgres_server.address("nowhere"))
 
 
@@ -336,24 +336,39 @@ def test_two_processes_write_at_the_same_time_and_nothing_is_lost(database_url: 
         assert len(database.read_sync(names)) == 300
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="for root every file is writable")
-def test_a_file_that_may_not_be_written_is_named(sqlite_url: str) -> None:
-    path = Path(engines.place(engines.parse(sqlite_url)))
-    path.chmod(stat.S_IRUSR)
-    path.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    try:
-        with (
-            pytest.raises(DatabaseUnavailable, match="owner and the permissions"),
-            open_database(sqlite_url) as db,
-        ):
-            db.run_sync(add, "acme")
-    finally:
-        path.parent.chmod(stat.S_IRWXU)
+AS_STRANGER = """
+import os, sys
+from sqlalchemy import text
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.store.database import open_database
+from orchestrator.store import migrations
+
+if os.geteuid() == 0:  # to whom every file is writable
+    os.seteuid(65534)
+try:
+    with open_database(sys.argv[1]) as database:
+        database.run_sync(lambda tx: tx.execute(text("DELETE FROM projects")))
+except DatabaseUnavailable as error:
+    print(error)
+"""
+
+
+def test_a_file_that_may_not_be_written_is_named(sqlite_template: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "orchestrator.db"
+        shutil.copy(sqlite_template, path)
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        command = [sys.executable, "-c", AS_STRANGER, f"sqlite:///{path}"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        path.parent.chmod(0o755)
+    assert str(path) in said
+    assert "owner and the permissions" in said or "may write there" in said
 
 
 def test_a_database_on_a_read_only_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
-    with pytest.raises(DatabaseUnavailable, match="cannot be created"):
+    with pytest.raises(DatabaseUnavailable, match="cannot be opened or created"):
         open_database(f"sqlite:///{tmp_path}/file/orchestrator.db")
 
 
