@@ -12,6 +12,9 @@ _OPENING: Final = re.compile(r"\s*---[ \t]*\r?(?:\n|\Z)")
 _CLOSING: Final = re.compile(r"^---[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _KEY_LINE: Final = re.compile(r"([A-Za-z_][\w-]*):(?:[ \t]+(.*))?$")
 
+MOST_RECOVERED: Final = 100
+"""Keys of front matter that is read key by key."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrontMatter:
@@ -89,7 +92,10 @@ def _key_by_key(inner: str) -> tuple[dict[str, Value], list[tuple[int, str]]] | 
     """
     values: dict[str, Value] = {}
     unquoted: list[tuple[int, str]] = []
-    for offset, lines in _chunks(inner):
+    chunks = _chunks(inner)
+    if len(chunks) > MOST_RECOVERED:
+        return None
+    for offset, lines in chunks:
         match = _KEY_LINE.match(lines[0])
         if match is None or match[1] in values:
             return None

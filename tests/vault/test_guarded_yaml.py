@@ -68,10 +68,10 @@ def test_a_quoted_merge_key_is_text_like_any_other() -> None:
     "text", [BOMB, "[" * 60_000, "- " * 30_000, "? " * 30_000, "a:\n" * 20_000, "{a: " * 16_000]
 )
 def test_a_bomb_is_refused_at_once(text: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Unreadable):
         load(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.2
 
 
 @given(st.text(max_size=300) | st.text(alphabet="ab:-?[]{}&*!<'\"|># \n", max_size=80))

@@ -495,6 +495,7 @@ def slow_documents() -> dict[str, str]:
         "digits": section("Tools", "9" * (MOST_BYTES - 200)),
         "front matter": "---\n" + "a: b: c\n" * (MOST_BYTES // 9) + "---\n",
         "keys": "---\n" + "".join(f"k{n}: b: c\n" for n in range(4_000)) + "---\n",
+        "recovered keys": "---\n" + "".join(f"k{n}: b: {'c' * 500}\n" for n in range(100)) + "---\n",
         "hashes": "## x" + " #" * (MOST_BYTES // 2 - 10),
     }
 
@@ -507,6 +508,7 @@ def test_a_mebibyte_of_anything_takes_under_a_tenth_of_a_second(text: str) -> No
 
 
 def _timed(data: bytes) -> float:
-    started = time.perf_counter()
+    """Seconds of processor time: the machine may be busy with other tests."""
+    started = time.thread_time()
     parse(data, profile_id="reviewer")
-    return time.perf_counter() - started
+    return time.thread_time() - started
