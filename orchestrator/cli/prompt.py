@@ -8,14 +8,21 @@ from orchestrator.commands.checks import PROMPT_BYTES
 from orchestrator.domain.errors import InvalidInput
 
 
-def prompt_of(text: str | None, file: Path | None) -> str | None:
+def prompt_of(text: str | None, option: str | None, file: Path | None) -> str | None:
     """The one that was given; `-` is stdin. Raises InvalidInput when there are two, or it is not UTF-8."""
-    if text is not None and file is not None:
-        raise InvalidInput("give --prompt or --prompt-file, not both", field="prompt")
-    if text == "-" or (file is not None and str(file) == "-"):
+    if sum(given is not None for given in (text, option, file)) > 1:
+        raise InvalidInput(
+            "give the prompt once: as text, with --prompt or with --prompt-file", field="prompt"
+        )
+    if text is not None and text.startswith("-") and text != "-":
+        # Rather a mistyped option than a prompt: nobody wants to pay for a task that says `--wiat`.
+        raise InvalidInput(
+            f"Unknown option: {text.split()[0]}; a prompt that begins with a hyphen: --prompt TEXT"
+        )
+    if "-" in (text, option, str(file)):
         return _decoded(sys.stdin.buffer, "stdin")
     if file is None:
-        return text
+        return text if option is None else option
     try:
         with file.open("rb") as opened:
             return _decoded(opened, str(file))

@@ -18,7 +18,8 @@ from orchestrator.domain.errors import InvalidInput
 
 Task = Annotated[str, Parameter(help="Id of the task, or at least 4 characters of its beginning or end.")]
 Prompt = Annotated[
-    str | None, Parameter(help="What the agent is to do; - reads stdin.", allow_leading_hyphen=True)
+    str | None,
+    Parameter(help="What the agent is to do; may begin with a hyphen.", allow_leading_hyphen=True),
 ]
 PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt.")]
 Title = Annotated[str | None, Parameter(help="A name for the lists; absent: the prompt's beginning.")]
@@ -36,8 +37,12 @@ Clear = Annotated[
 
 
 def add(
-    prompt: Prompt = None,
+    text: Annotated[
+        str | None, Parameter(help="What the agent is to do; - reads stdin.", allow_leading_hyphen=True)
+    ] = None,
+    /,
     *,
+    prompt: Prompt = None,
     prompt_file: PromptFile = None,
     title: Title = None,
     project: Annotated[str | None, Parameter(help="Absent: the only project there is.")] = None,
@@ -55,7 +60,7 @@ def add(
 ) -> int:
     """Ask for a task."""
     wanted = {
-        "prompt": prompt_of(prompt, prompt_file),
+        "prompt": prompt_of(text, prompt, prompt_file),
         "title": title,
         "project_id": project,
         "profile_id": profile,
@@ -96,7 +101,7 @@ def edit(
 ) -> None:
     """Change a task that has not ended; a running attempt keeps what it has."""
     wanted = {
-        "prompt": prompt_of(prompt, prompt_file),
+        "prompt": prompt_of(None, prompt, prompt_file),
         "title": title,
         "profile_id": profile,
         **_fields(priority, after, run_at, max_attempts, timeout, budget, label),
