@@ -47,7 +47,7 @@ def update(tx: Connection, project: Project) -> None:
 def count_tasks(tx: Connection, project_id: str) -> dict[str, int]:
     """How many of its tasks there are in each state; archived ones are not counted."""
     query = select(tasks.c.state, func.count()).group_by(tasks.c.state)
-    return dict(tx.execute(query.where(tasks.c.project_id == project_id)).tuples().all())
+    return {row[0]: row[1] for row in tx.execute(query.where(tasks.c.project_id == project_id))}
 
 
 def _check_profile(tx: Connection, project: Project) -> None:
