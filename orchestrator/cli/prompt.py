@@ -14,12 +14,7 @@ def prompt_of(text: str | None, option: str | None, file: Path | None) -> str | 
         raise InvalidInput(
             "give the prompt once: as text, with --prompt or with --prompt-file", field="prompt"
         )
-    if text is not None and text.startswith("-") and text != "-":
-        # Rather a mistyped option than a prompt: nobody wants to pay for a task that says `--wiat`.
-        raise InvalidInput(
-            f"Unknown option: {text.split()[0]}; a prompt that begins with a hyphen: --prompt TEXT"
-        )
-    if "-" in (text, option, str(file)):
+    if "-" in (option, str(file)):
         return _decoded(sys.stdin.buffer, "stdin")
     if file is None:
         return text if option is None else option

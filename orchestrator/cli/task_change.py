@@ -19,9 +19,9 @@ from orchestrator.domain.errors import InvalidInput
 Task = Annotated[str, Parameter(help="Id of the task, or at least 4 characters of its beginning or end.")]
 Prompt = Annotated[
     str | None,
-    Parameter(help="What the agent is to do; may begin with a hyphen.", allow_leading_hyphen=True),
+    Parameter(help="The same, may begin with a hyphen; - reads stdin.", allow_leading_hyphen=True),
 ]
-PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt.")]
+PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt; - is stdin.")]
 Title = Annotated[str | None, Parameter(help="A name for the lists; absent: the prompt's beginning.")]
 Profile = Annotated[str | None, Parameter(help="Profile; absent: the project's default.")]
 Priority = Annotated[int | None, Parameter(help="Lower goes first; 100 unless given.")]
@@ -37,9 +37,7 @@ Clear = Annotated[
 
 
 def add(
-    text: Annotated[
-        str | None, Parameter(help="What the agent is to do; - reads stdin.", allow_leading_hyphen=True)
-    ] = None,
+    text: Annotated[str | None, Parameter(help="What the agent is to do.")] = None,
     /,
     *,
     prompt: Prompt = None,

@@ -23,7 +23,8 @@ def lines(message: AgentMessage) -> Iterator[Text]:
 
 
 def _init(body: Body) -> Iterator[Text]:
-    tools = ", ".join(map(str, body.get("tools") or ())) or "none"
+    listed = body.get("tools")
+    tools = ", ".join(map(str, listed)) if isinstance(listed, list) and listed else "none"
     yield text(f"agent is up: {body.get('model', 'unknown model')}, tools: {tools}", "dim")
 
 

@@ -53,7 +53,7 @@ def test_the_prompt_comes_from_the_command_line_a_file_or_stdin(
     prompts = {
         ("--prompt", "-x is an option"): "-x is an option",
         ("--prompt-file", str(file)): "from a file\n",
-        ("-",): "from stdin",
+        ("--prompt", "-"): "from stdin",
     }
     for arguments, expected in prompts.items():
         task_id = add(acme, *arguments)
