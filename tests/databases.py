@@ -57,7 +57,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
     place = Path(tempfile.gettempdir()) / f"orchestrator-postgres-{os.getuid()}-{name}"
     server = pgserver.get_server(place, cleanup_mode="delete")
     uri = server.get_uri()
-    template = f"template_{os.getpid()}"
+    # Each conftest that imports this fixture makes its own template.
+    template = f"template_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(uri, autocommit=True) as admin:
         # Nothing here outlives the tests; durability would only cost time.
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, Text, delete, insert, select, type_coerce, update
+from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -34,6 +35,7 @@ from orchestrator.store.tables import (
 )
 
 _CHUNK: Final = 500
+_WRITERS: Final = 0x7661756C74  # an advisory lock of ours; any number that nobody else uses
 
 
 def known(tx: Connection) -> VaultKnown:
@@ -81,10 +83,13 @@ def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
 
 
 def _check_basis(tx: Connection, items: Sequence[Accepted | Rejected | Removed]) -> None:
+    if tx.dialect.name == "postgresql":
+        # A row that is not there yet cannot be locked; SQLite has one writer anyway.
+        tx.execute(select(sql.pg_advisory_xact_lock(_WRITERS)))
     stored: dict[str, str] = {}
     columns = select(sync_state.c.path, sync_state.c.digest)
     for chunk in _chunks([item.document.path for item in items]):
-        rows = tx.execute(columns.where(sync_state.c.path.in_(chunk)).with_for_update())
+        rows = tx.execute(columns.where(sync_state.c.path.in_(chunk)))
         stored |= {row.path: row.digest for row in rows}
     for item in items:
         if stored.get(item.document.path) != item.before:

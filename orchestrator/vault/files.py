@@ -81,7 +81,8 @@ def read_tree(root: Path, seen: Mapping[str, FileFound]) -> Tree:
     walk.tree.empty = empty
     walk.scope("")
     for entry in walk.entries(PROJECTS):
-        walk.scope(f"{PROJECTS}/{entry.name}/")
+        if not walk.leads_out(f"{PROJECTS}/{entry.name}"):
+            walk.scope(f"{PROJECTS}/{entry.name}/")
     return walk.tree
 
 
@@ -106,12 +107,10 @@ class _Walk:
     def entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         """What is in a directory below the root; nothing when it is not there, a problem when it cannot
         be listed or is a link out."""
-        place = f"{self.root}/{path}"
+        if self.leads_out(path):
+            return iter(())
         try:
-            if not self.is_inside(os.path.realpath(place)):
-                self.tree.problems[_storable(path)] = "links out of the vault; it is not read"
-                return iter(())
-            with os.scandir(place) as found:
+            with os.scandir(f"{self.root}/{path}") as found:
                 return iter(list(found))
         except (FileNotFoundError, NotADirectoryError):
             return iter(())
@@ -119,6 +118,13 @@ class _Walk:
             self.tree.problems[_storable(path)] = f"cannot be listed: {error.strerror}"
             self.tree.unreadable.add(_storable(path))
             return iter(())
+
+    def leads_out(self, path: str) -> bool:
+        """Whether a directory is a link out of the vault; then it is reported."""
+        inside = self.is_inside(os.path.realpath(f"{self.root}/{path}"))
+        if not inside:
+            self.tree.problems[_storable(path)] = "links out of the vault; it is not read"
+        return not inside
 
     def document(self, path: str) -> None:
         place = f"{self.root}/{path}"

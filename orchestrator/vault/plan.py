@@ -99,9 +99,7 @@ def _without_doubles(
 
 
 def _double(item: Accepted, holder: str) -> Rejected:
-    message = (
-        f"the name '{item.definition.name}' is already that of the profile '{holder}'; names must differ"
-    )
+    message = f"the name '{item.definition.name}' is that of the profile '{holder}' already; choose another"
     return Rejected(
         document=item.document,
         digest=item.digest,
