@@ -1,21 +1,32 @@
 """Composition: settings in, a complete application out, and everything that was started ended again."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import structlog
 
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
 from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, open_database
 from orchestrator.vault.starter import seed
 from orchestrator.vault.sync import VaultSync
+from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.loop import Worker
+from orchestrator.worker.stop import Stop
+
+log = structlog.get_logger()
 
 DUMMY_KEY: Final = "rehearsal"
 """What the agent is given as a key in a rehearsal: it wants one, and nobody checks it."""
@@ -53,12 +64,82 @@ async def opened(
             settings=settings,
             database=database,
             vault=VaultSync(database=database, root=settings.vault_path),
-            registry=PlatformRegistry(base=base_config(settings, rehearsal_url)),
+            registry=PlatformRegistry(
+                base=base_config(settings, rehearsal_url),
+                adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
+            ),
             secrets=gather_secrets(settings, env, rehearsal=rehearsal_url is not None),
             ceiling=ceiling(settings),
         )
     finally:
         database.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, stop: Stop, rehearsal_url: str | None = None) -> AsyncIterator[App]:
+    """The application with its worker at work and the vault kept in step.
+
+    Leaving the block drains the worker; `stop`, set twice, ends it now. systemd hears when it is ready, that
+    the loop is alive, and when it stops. Raises what `opened` raises.
+    """
+    async with opened(settings, rehearsal_url=rehearsal_url) as app:
+        await app.vault.run_once()
+        log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(duty) for duty in _duties(app)]
+            work = group.create_task(_worker(app).run(stop), name="worker")
+            notify("READY=1")
+            try:
+                yield app
+            finally:
+                notify("STOPPING=1")
+                stop.drain.set()
+                await work
+                for task in beside:
+                    task.cancel()
+
+
+def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
+    duties = [_keep_in_step(app)]
+    if (seconds := watchdog_seconds()) is not None:
+        duties.append(_feed_the_watchdog(seconds))
+    return duties
+
+
+async def _keep_in_step(app: App) -> None:
+    """Look at the vault again and again: an edit counts for the next attempt."""
+    while True:
+        await asyncio.sleep(app.settings.vault.scan_seconds)
+        try:
+            await app.vault.run_once()
+        except (OrchestratorError, OSError) as error:
+            log.warning("vault.sync_failed", error=str(error))
+
+
+async def _feed_the_watchdog(seconds: float) -> None:
+    """From the loop itself, so that a loop that hangs is noticed."""
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)
+
+
+def _worker(app: App) -> Worker:
+    worker = app.settings.worker
+    return Worker(
+        config=WorkerConfig(
+            name=worker.name,
+            home=app.settings.home,
+            slots=worker.slots,
+            lease_seconds=worker.lease_seconds,
+            heartbeat_seconds=worker.heartbeat_seconds,
+            poll_seconds=worker.poll_seconds,
+            drain_seconds=worker.drain_seconds,
+        ),
+        database=app.database,
+        registry=app.registry,
+        secrets=app.secrets,
+        ceiling=app.ceiling,
+    )
 
 
 def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> Use:

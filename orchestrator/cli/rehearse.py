@@ -28,7 +28,7 @@ def rehearse(
         async with rehearsal.serve(chosen, port=port, log=log) as server, signals.stopping() as stop:
             exports = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "rehearsal"}
             output.show({"url": server.url, "export": exports}, lambda _: _first(server.url, exports))
-            await stop.wait()
+            await stop.drain.wait()
 
     asyncio.run(run())
 

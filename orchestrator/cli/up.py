@@ -73,14 +73,14 @@ async def _run(
         url = await stack.enter_async_context(_rehearsal(script)) if rehearsing else None
         if visible:
             output.show(_header(loaded, url), _render_header)
-        running = await stack.enter_async_context(app.running(loaded, rehearsal_url=url))
+        running = await stack.enter_async_context(app.running(loaded, stop=stop, rehearsal_url=url))
         use = use_of(running)
         last = await use.database.read(events.last_id)
         if sample:
             await _ask_for_sample(use)
         if visible:
-            await screen.follow(use, last, stop)
-        await stop.wait()
+            await screen.follow(use, last, stop.drain)
+        await stop.drain.wait()
         if visible and not current().json:
             output.console().print(
                 output.text("stopping: running attempts are put off; again to end now", "dim")
