@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """A small MCP server over stdio: `mcp_server.py LOG [TOOL ...]`, by default the tools `ping` and `other`.
 
-Each call is a line of JSON in LOG; the first line is the environment it was started with.
+Each call is a line of JSON in LOG; the first line is the environment it was started with. MCP_DELAY is how
+many seconds it takes to answer the first request.
 """
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 LOG = Path(sys.argv[1])
@@ -35,6 +37,7 @@ def answer(method, parameters):
 
 def main():
     note({"environment": dict(os.environ)})
+    time.sleep(float(os.environ.get("MCP_DELAY", "0")))
     for line in sys.stdin:
         message = json.loads(line)
         if "id" in message:

@@ -33,8 +33,8 @@ STARTS = 2
 
 
 class ClaudeAdapter:
-    """Launches Claude Code. One for the whole worker: it limits how many start at the same time, and remembers
-    what it learned of executables and servers."""
+    """Launches Claude Code. One for the whole worker: it limits how many start at the same time, and
+    remembers what it learned of executables and servers."""
 
     def __init__(
         self,
@@ -55,7 +55,8 @@ class ClaudeAdapter:
 
     @asynccontextmanager
     async def start(self, config: ClaudeAdapterConfig, context: TaskContext) -> AsyncIterator[Run]:
-        """Run one attempt for as long as the scope lasts; leaving it ends the process and all that it started."""
+        """Run one attempt for as long as the scope lasts; leaving it ends the process and all that it
+        started."""
         run = Run(clock=self._clock)
         task = asyncio.create_task(self._drive(run, config, context))
         try:

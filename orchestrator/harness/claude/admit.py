@@ -14,7 +14,8 @@ PROMPT_LIMIT = 8 << 20
 
 
 def check(config: ClaudeAdapterConfig, context: TaskContext) -> None:
-    """Raises StartRefused, saying what to correct, for what the command line would take silently or differently."""
+    """Raises StartRefused, saying what to correct, for what the command line would take silently or
+    differently."""
     effective = config.effective
     modes = modes_of(HARNESS) or ()
     if effective.permission_mode not in modes:
@@ -39,7 +40,8 @@ def check(config: ClaudeAdapterConfig, context: TaskContext) -> None:
     size = len(context.prompt.encode("utf-8", "surrogatepass"))
     if size > PROMPT_LIMIT:
         raise StartRefused(
-            f"The prompt has {size} bytes and {PROMPT_LIMIT} are possible; put the material into files of the checkout."
+            f"The prompt has {size} bytes and {PROMPT_LIMIT} are possible; put the material into files of "
+            "the checkout."
         )
 
 

@@ -19,7 +19,8 @@ READING: Final = ("Glob", "Grep", "Read")
 """What is pre-approved in plan mode. More would be read as a permission to act, by 2.1.197 even for Bash."""
 
 PATTERN_CHARACTERS: Final = frozenset("*?[]{}()!,\\\n\r\"'")
-"""A directory with one of these in its name gets no rule of its own: it would be a pattern, or split the list."""
+"""A directory with one of these in its name gets no rule of its own: it would be a pattern, or split the
+list."""
 
 INSTRUCTIONS_HEADING: Final = "# Agent Role Instructions"
 

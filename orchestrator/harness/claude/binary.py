@@ -15,9 +15,13 @@ from orchestrator.harness.claude.versions import Behaviour, behaviour_of, parse_
 PROGRAM: Final = "claude"
 
 VERSION_SECONDS: Final = 30.0
-"""How long `--version` may take. It was seen to take 0.1 s, and more while a cold binary of 370 MB is read."""
+"""How long `--version` may take. It was seen to take 0.1 s, and more while a cold binary of 370 MB is
+read."""
 
-WAY_OUT: Final = "Install Claude Code, or the extra `agent-orchestrator[claude]`, or give the path of the executable in the settings."
+WAY_OUT: Final = (
+    "Install Claude Code, or the extra `agent-orchestrator[claude]`, or give the path of the executable "
+    "in the settings."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +37,19 @@ class Cli:
 
 
 class CliFinder:
-    """Finds the command line and remembers what it learned of a file for as long as that file stays the same."""
+    """Finds the command line and remembers what it learned of a file for as long as that file stays the
+    same."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int, int], Cli] = {}
 
     def find(self, setting: str | None = None, *, search: str | None = None) -> Cli:
-        """The one named by the setting, else on PATH (`search`, by default our own), else in the optional extra.
+        """The one named by the setting, else on PATH (`search`, by default our own), else in the optional
+        extra.
 
-        Blocks for as long as the program takes to print its version. Raises StartRefused when there is none, or
-        when the first one found is unusable; another one is not tried then, since the operator meant this one.
+        Blocks for as long as the program takes to print its version. Raises StartRefused when there is
+        none, or when the first one found is unusable; another one is not tried then, since the operator
+        meant this one.
         """
         path, source = _locate(setting, search)
         try:
@@ -94,7 +101,8 @@ def _ask(path: str, source: str) -> Cli:
         )
     except subprocess.TimeoutExpired as error:
         raise StartRefused(
-            f"{path} printed no version within {VERSION_SECONDS:.0f} s; check that it is Claude Code. {WAY_OUT}"
+            f"{path} printed no version within {VERSION_SECONDS:.0f} s; check that it is Claude Code. "
+            f"{WAY_OUT}"
         ) from error
     except OSError as error:
         raise StartRefused(f"{path} cannot be run: {error.strerror or error}. {WAY_OUT}") from error
@@ -103,7 +111,8 @@ def _ask(path: str, source: str) -> Cli:
     if done.returncode != 0 or number is None:
         what = (said or done.stderr.decode("utf-8", "replace").strip())[:200]
         raise StartRefused(
-            f"{path} does not look like Claude Code: `--version` ended with {done.returncode}, {what!r}. {WAY_OUT}"
+            f"{path} does not look like Claude Code: `--version` ended with {done.returncode}, {what!r}. "
+            f"{WAY_OUT}"
         )
     try:
         behaviour, warning = behaviour_of(number)

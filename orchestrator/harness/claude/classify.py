@@ -69,7 +69,7 @@ def _is_success(result: Mapping[str, Any]) -> bool:
 
 
 def _failed(result: Mapping[str, Any], tally: Tally) -> Outcome:
-    said = _text(result)
+    said = _sentence(result)
     match result.get("subtype"):
         case "success":
             return _api_failure(result, tally)
@@ -86,10 +86,11 @@ def _failed(result: Mapping[str, Any], tally: Tally) -> Outcome:
 
 
 def _api_failure(result: Mapping[str, Any], tally: Tally) -> Outcome:
-    """`subtype` is "success" for every failure of the service; what counts is the status and the error's code."""
+    """`subtype` is "success" for every failure of the service; what counts is the status and the error's
+    code."""
     status = result.get("api_error_status")
     status = status if isinstance(status, int) else None
-    code, said = tally.api_error, _text(result)
+    code, said = tally.api_error, _sentence(result)
     if status in (401, 403) or code in AUTHENTICATION:
         return _authentication(status, said)
     if status == 429 or code == "rate_limit":
@@ -125,7 +126,8 @@ def _without_result(ending: Ending) -> Outcome:
         )
     if ending.tally.init is None and ending.exit_code:
         return NotStarted(
-            message=f"The command line refused to start (exit code {ending.exit_code}): {hint or 'it said nothing'}. "
+            message=f"The command line refused to start (exit code {ending.exit_code}): "
+            f"{hint or 'it said nothing'}. "
             "Run `orchestrator doctor`."
         )
     return Crashed(
@@ -138,7 +140,8 @@ def _without_result(ending: Ending) -> Outcome:
 def _authentication(status: int | None, said: str = "") -> AuthenticationFailed:
     detail = f" The service said: {said}" if said else ""
     return AuthenticationFailed(
-        message="The model's service does not accept the credentials; set a valid ANTHROPIC_API_KEY among the "
+        message="The model's service does not accept the credentials; set a valid ANTHROPIC_API_KEY "
+        "among the "
         f"secrets.{detail}",
         status=status,
     )
@@ -154,6 +157,12 @@ def _rate_limited(reset_at: float | None) -> RateLimited:
 def _reset(tally: Tally) -> float | None:
     reset = (tally.rejection or {}).get("resetsAt")
     return float(reset) if isinstance(reset, int | float) and not isinstance(reset, bool) else None
+
+
+def _sentence(result: Mapping[str, Any]) -> str:
+    """The same, ready to be followed by another sentence."""
+    said = _text(result).strip()
+    return said if not said or said.endswith((".", "!", "?")) else f"{said}."
 
 
 def _text(result: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ def out_of_time(effective: EffectiveProfile) -> Hung:
 
 def no_start(timers: Timers) -> Hung:
     return Hung(
-        message=f"The agent did not start within {timers.start:g} s; look at its MCP servers, and at how busy "
+        message=f"The agent did not start within {timers.start:g} s; look at its MCP servers, and at how "
+        "busy "
         "the machine is.",
         timer="start",
     )

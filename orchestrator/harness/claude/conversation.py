@@ -294,8 +294,10 @@ class Conversation:
         if self.tally.tokens > effective.max_tokens_per_task:
             self.end(
                 BudgetSpent(
-                    message=f"The agent used {self.tally.tokens} tokens of the {effective.max_tokens_per_task:g} "
-                    f"that profile {effective.profile_id} allows. Raise max_tokens_per_task, or split the task.",
+                    message=f"The agent used {self.tally.tokens} tokens of the "
+                    f"{effective.max_tokens_per_task:g} "
+                    f"that profile {effective.profile_id} allows. Raise max_tokens_per_task, or split the "
+                    "task.",
                     unit="tokens",
                 )
             )
@@ -356,7 +358,8 @@ def still_beyond(conversation: Conversation, profile_id: str) -> ToolSurplus:
     """The servers offer more than is granted, even after a start that hid it by name."""
     names = ", ".join(conversation.beyond)
     return ToolSurplus(
-        message=f"MCP servers offer {names}, which profile {profile_id} does not grant and which could not be "
+        message=f"MCP servers offer {names}, which profile {profile_id} does not grant and which could "
+        "not be "
         "hidden; they change their tools from start to start. Grant them, or leave the server out.",
         tools=conversation.beyond,
     )

@@ -16,7 +16,8 @@ PRIVATE_FILE = 0o600
 
 
 def prepare(context: TaskContext) -> None:
-    """Make the attempt's directories, and bring the transcript to resume from. Raises OSError and StartRefused."""
+    """Make the attempt's directories, and bring the transcript to resume from. Raises OSError and
+    StartRefused."""
     places = Places.of(context)
     for directory in places.all:
         Path(directory).mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
@@ -28,7 +29,8 @@ def prepare(context: TaskContext) -> None:
         shutil.copyfile(context.resume_transcript, copy)
     except FileNotFoundError as error:
         raise StartRefused(
-            f"The session cannot go on: its transcript {context.resume_transcript} is gone. Retry the task afresh."
+            f"The session cannot go on: its transcript {context.resume_transcript} is gone. Retry the "
+            "task afresh."
         ) from error
 
 

@@ -18,7 +18,8 @@ PATH_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "Grep": ("path",),
     "Glob": ("path",),
 }
-"""Where each path tool has its paths. The working directory stands in for one that is absent, where that is legal."""
+"""Where each path tool has its paths. The working directory stands in for one that is absent, where that
+is legal."""
 
 OPTIONAL_PATH: Final = frozenset({"Grep", "Glob"})
 WRITING: Final = frozenset({"Edit", "NotebookEdit", "Write"})

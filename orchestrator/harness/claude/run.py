@@ -58,8 +58,8 @@ class Run:
 
     async def interrupt(self, outcome: Interrupted | Cancelled | None = None) -> None:
         """Ask the agent to stop, and return at once. The iteration ends within the bounds of the stop ladder
-        (some seconds), and the report has `outcome`, by default `Interrupted()`, unless the agent had finished
-        before."""
+        (some seconds), and the report has `outcome`, by default `Interrupted()`, unless the agent had
+        finished before."""
         self._asked = outcome or Interrupted()
         if self._talk is not None:
             self._talk.end(self._asked)

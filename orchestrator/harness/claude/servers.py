@@ -50,7 +50,8 @@ def _entry(server: McpServer, secrets: Mapping[str, str], hidden: Sequence[str])
 def _plain(server: McpServer, where: str, text: str) -> str:
     if EXPANDED in text:
         raise StartRefused(
-            f"MCP server {server.name}: {where} has a reference; `${{NAME}}` is possible in env and headers only."
+            f"MCP server {server.name}: {where} has a reference; `${{NAME}}` is possible in env and "
+            "headers only."
         )
     return text
 
@@ -61,7 +62,8 @@ def _resolved(
     def value_of(name: str) -> str:
         if name not in secrets:
             raise StartRefused(
-                f"MCP server {server.name}: {where} refers to ${{{name}}}, and there is no secret of that name; "
+                f"MCP server {server.name}: {where} refers to ${{{name}}}, and there is no secret of that "
+                "name; "
                 "add it to the secrets."
             )
         return secrets[name]
@@ -70,7 +72,8 @@ def _resolved(
     for key, value in resolved.items():
         if EXPANDED in value:
             raise StartRefused(
-                f"MCP server {server.name}: {where}.{key} would still have `${{` in it, which the command line "
+                f"MCP server {server.name}: {where}.{key} would still have "
+                f"`${{` in it, which the command line "
                 "expands once more; only whole references such as ${NAME} are possible."
             )
     return resolved

@@ -7,8 +7,9 @@ from typing import Any, Final
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 
 KNOWN: Final = ("effort", "fallback_model")
-"""`effort` is how much the model thinks, one of `EFFORTS`; `fallback_model` takes over while the model is overloaded.
-Deliberately no door to the command line's own settings: hooks, permissions and variables there run code or widen."""
+"""`effort` is how much the model thinks, one of `EFFORTS`; `fallback_model` takes over while the model is
+overloaded. Deliberately no door to the command line's own settings: hooks, permissions and variables there
+run code or widen."""
 
 
 def problems(settings: Mapping[str, Any]) -> tuple[str, ...]:

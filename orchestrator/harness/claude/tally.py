@@ -18,7 +18,8 @@ class Tally:
     rejection: Mapping[str, Any] | None = None
     """The latest word on a rate limit that refuses requests."""
     api_error: str | None = None
-    """The code of the latest error of the service: `authentication_failed`, `rate_limit`, `model_not_found`, ..."""
+    """The code of the latest error of the service: `authentication_failed`, `rate_limit`,
+    `model_not_found`, ..."""
     denials: dict[str, str] = field(default_factory=dict)
     """Calls that the command line counts as denied, of all results: id to tool."""
     cost_before: float = 0.0

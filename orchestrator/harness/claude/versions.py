@@ -9,13 +9,15 @@ Number = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Behaviour:
-    """How a version behaves where others differ. Each field was measured with the version that begins the entry."""
+    """How a version behaves where others differ. Each field was measured with the version that begins the
+    entry."""
 
     since: Number
     client_composed: bool
     """A user message can say that it is not typed by a person: no `@file`, no slash command."""
     snapshot_flag: bool
-    """The system prompt of a session is stored and replayed on resume, unless `--system-prompt-snapshot=off`."""
+    """The system prompt of a session is stored and replayed on resume, unless
+    `--system-prompt-snapshot=off`."""
     fail_closed_hooks: bool
     """A hook callback can be registered so that a call is refused when its answer fails to come."""
 

@@ -84,7 +84,8 @@ Attempting = Callable[..., Attempt]
 
 @pytest.fixture
 def attempt(tmp_path: Path, isolation: Isolation, fake_cli: str) -> Attempting:
-    """An attempt with the fake agent; `script` is what it does, the rest goes into profile, config or context."""
+    """An attempt with the fake agent; `script` is what it does, the rest goes into profile, config or
+    context."""
 
     def make(
         script: str = "",
@@ -136,7 +137,8 @@ def real_cli(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def stdio_server(tmp_path: Path) -> Callable[..., McpServer]:
-    """A server of two tools, `ping` and `other`, which notes every call and what it sees of the environment."""
+    """A server of two tools, `ping` and `other`, which notes every call and what it sees of the
+    environment."""
 
     def make(name: str = "linter", *words: str, **env: str) -> McpServer:
         return McpServer(
