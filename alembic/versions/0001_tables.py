@@ -338,10 +338,10 @@ INDEXES: Final = (
     "CREATE INDEX tasks_claimable ON tasks (project_id, priority, created_at, id) "
     "WHERE state = 'READY' AND hold IS NULL AND run_at IS NULL",
     "CREATE INDEX tasks_claimed ON tasks (lease_until, project_id, claimed_by) WHERE lease_until IS NOT NULL",
-    "CREATE INDEX tasks_held ON tasks (hold_until) WHERE hold IS NOT NULL AND state = 'READY'",
+    "CREATE INDEX tasks_held ON tasks (hold_until) WHERE hold IS NOT NULL",
     "CREATE UNIQUE INDEX tasks_scheduled ON tasks (schedule_id, scheduled_for) WHERE schedule_id IS NOT NULL",
-    "CREATE INDEX tasks_waiting ON tasks (run_at) "
-    "WHERE run_at IS NOT NULL AND state IN ('DEFINED', 'READY', 'PAUSED')",
+    "CREATE INDEX tasks_waiting ON tasks (run_at) WHERE run_at IS NOT NULL AND state NOT IN "
+    "('ASSIGNED', 'BLOCKED', 'CANCELLED', 'COMPLETED', 'FAILED', 'IN_PROGRESS', 'WAITING_INPUT')",
     "CREATE INDEX task_dependencies_by_need ON task_dependencies (depends_on)",
 )
 

@@ -176,11 +176,15 @@ neither planner uses the index. `docs/database.md` says who clears `run_at` and 
 CLAIMED: Final = "lease_until IS NOT NULL"
 """A worker has it."""
 
-WAITING: Final = "run_at IS NOT NULL AND state IN ('DEFINED', 'READY', 'PAUSED')"
-"""Its time has not come."""
+WAITING: Final = (
+    "run_at IS NOT NULL AND state NOT IN "
+    "('ASSIGNED', 'BLOCKED', 'CANCELLED', 'COMPLETED', 'FAILED', 'IN_PROGRESS', 'WAITING_INPUT')"
+)
+"""Its time has not come. Said by the states that do not wait: given the others, SQLite goes through all READY
+tasks by `tasks_by_state` instead."""
 
-HELD: Final = "hold IS NOT NULL AND state = 'READY'"
-"""Something other than time keeps it from starting."""
+HELD: Final = "hold IS NOT NULL"
+"""Something other than time keeps it from starting; only READY tasks are held."""
 
 
 tasks: Final = Table(
