@@ -29,6 +29,7 @@ class Recorder:
         self._waiting: list[AgentMessage] = []
         self._some = asyncio.Event()
         self._full = asyncio.Event()
+        self._closed = False
         self._storing = asyncio.Lock()
 
     async def take(self, message: AgentMessage) -> None:
@@ -53,11 +54,19 @@ class Recorder:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 del self._waiting[: len(batch)]
-            self._some.clear()
-            self._full.clear()
+            if not self._closed:
+                self._some.clear()
+                self._full.clear()
+
+    def close(self) -> None:
+        """Nothing more will come: `keep_storing` ends when everything is stored. It is not cancelled, since a
+        cancelled transaction may have happened, and then a batch would be stored twice."""
+        self._closed = True
+        self._some.set()
+        self._full.set()
 
     async def keep_storing(self) -> None:
-        while True:
+        while not self._closed:
             await self._some.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
@@ -72,10 +81,9 @@ async def recording(store: Store, *, seconds: float, most: int) -> AsyncIterator
     recorder = Recorder(store, seconds=seconds, most=most)
     try:
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(recorder.keep_storing())
+            group.create_task(recorder.keep_storing())
             yield recorder
-            keeper.cancel()
+            recorder.close()
     except BaseExceptionGroup as failed:
         # One thing went wrong; the group is only how it travelled.
         raise failed.exceptions[0] from None
-    await recorder.flush()
