@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.cli import exit_codes
 from orchestrator.commands.problem import problem
 from orchestrator.commands.visible import visible
-from orchestrator.domain.errors import InvalidInput, OrchestratorError
+from orchestrator.domain.errors import ConfigurationError, InvalidInput, OrchestratorError
 
 
 def expected(error: OrchestratorError, *, as_json: bool) -> int:
@@ -24,6 +24,25 @@ def usage(message: str, *, as_json: bool) -> int:
     """The command line itself is wrong."""
     _tell(problem(InvalidInput(f"{message} See `orchestrator --help`.")), as_json=as_json)
     return exit_codes.INVALID
+
+
+def unusable(error: OSError, *, as_json: bool) -> int:
+    """A file or directory of ours cannot be used."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    said = f"{where}{error.strerror or error}; check its owner, its permissions and the space on its disk"
+    return expected(ConfigurationError(said), as_json=as_json)
+
+
+def several(group: ExceptionGroup[Exception], *, as_json: bool) -> int:
+    """What ended tasks that ran side by side: the first that the operator can act on, else a fault."""
+    left: list[Exception] = [group]
+    while left:
+        error = left.pop(0)
+        if isinstance(error, ExceptionGroup):
+            left.extend(error.exceptions)
+        elif isinstance(error, OrchestratorError):
+            return expected(error, as_json=as_json)
+    return unexpected(group, as_json=as_json)
 
 
 def unexpected(error: Exception, *, as_json: bool) -> int:

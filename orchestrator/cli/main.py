@@ -131,6 +131,10 @@ def run(arguments: Sequence[str]) -> int:
         # What is left in the buffer has no reader: give the interpreter's last flush somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.BROKEN_PIPE
+    except OSError as error:
+        return failure.unusable(error, as_json=as_json)
+    except ExceptionGroup as group:
+        return failure.several(group, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the outermost edge: logged to a file, told in one line
         return failure.unexpected(error, as_json=as_json)
     return result if isinstance(result, int) else exit_codes.OK

@@ -69,13 +69,12 @@ def _lines(event: Event) -> Iterator[RenderableType]:
 
 def _applied(event: Event) -> Iterator[RenderableType]:
     data = event.data
-    yield output.text(f"{event.task_id} started", "bold")
+    yield output.text(f"{event.task_id} starts, attempt {data.get('attempt')}", "bold")
     yield output.facts(
         (
             ("  profile", f"{data.get('profile')} (from tier {data.get('tier')})"),
             ("  tools", _names(data, "tools")),
-            ("  MCP servers", _names(data, "servers")),
-            ("  rehearsal", "yes: the answers come from a script" if data.get("rehearsal") else None),
+            ("  MCP servers", _names(data, "mcp_servers")),
         )
     )
 
