@@ -131,7 +131,7 @@ class _Walk:
         try:
             status = os.stat(place)  # noqa: PTH116 - ten thousand of them; Path costs five times as much
         except (FileNotFoundError, NotADirectoryError):
-            if os.path.islink(place):  # noqa: PTH114
+            if os.path.islink(place):  # noqa: PTH114 - as above
                 self.tree.problems[_storable(path)] = "links to nothing"
             return
         except OSError as error:
@@ -184,7 +184,7 @@ class _NotRead(Exception):
 
 def _location(descriptor: int, place: str) -> str:
     if _DESCRIPTORS.is_dir():
-        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - a name, and no path to walk
     return os.path.realpath(place)
 
 

@@ -108,7 +108,7 @@ class _Builder:
         if not event.implicit[0]:
             self.put(event.value, line)
             return
-        tag: str = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
+        tag: str = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]  # untyped in its stubs
         if tag == _MERGE:
             raise Unreadable("merge keys (<<) are not accepted", line)
         if tag == _NULL and not self._awaits_key():

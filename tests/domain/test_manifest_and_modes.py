@@ -33,7 +33,7 @@ def test_a_plain_name_with_a_version_is_accepted(kind: PackageKind, item: str) -
     [
         "",
         "-x",
-        "--index-url=http://x",
+        "--target=x",
         "../x",
         "./x",
         "/bin/sh",

@@ -404,8 +404,8 @@ BAD_DOCUMENTS = {
         "## Install: npm: 'git+https://example.com/x' is not a plain package name with a version (line 6)",
     ),
     "install option": (
-        section("Install", '{"pip": ["--index-url=x"]}'),
-        "## Install: pip: '--index-url=x' is not a plain package name with a version (line 6)",
+        section("Install", '{"pip": ["--target=x"]}'),
+        "## Install: pip: '--target=x' is not a plain package name with a version (line 6)",
     ),
     "install path": (
         section("Install", '{"commands": ["/bin/sh"]}'),
