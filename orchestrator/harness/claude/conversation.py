@@ -89,6 +89,7 @@ class Conversation:
         self._deadline = deadline
         self._blocked = False
         self._requests = Requests(child)
+        self._opening = ""
         self._phase = asyncio.Event()
         """Another clock is the next to run out."""
         self._told = asyncio.Event()
@@ -149,9 +150,8 @@ class Conversation:
 
         Where there is nothing to ask first, everything is written at once: the agent starts no later for it.
         """
-        number, reply = self._requests.expect()
-        await self._requests.send(control.initialize(number, self._behaviour))
-        reply.add_done_callback(self._on_initialized)
+        self._opening, reply = self._requests.expect()
+        await self._requests.send(control.initialize(self._opening, self._behaviour))
         if self._context.mcp_servers or self._context.resume_transcript:
             await reply
             if not await self._servers_are_right():
@@ -160,22 +160,25 @@ class Conversation:
                 await self._learn_earlier_cost()
         await self._requests.send(control.user_message(self._context.prompt, self._behaviour))
 
-    def _on_initialized(self, reply: asyncio.Future[control.Answered]) -> None:
-        if reply.cancelled():
+    def _take_answer(self, answer: control.Answered | None) -> None:
+        if answer is not None and answer.id == self._opening:
+            self._note_guard(answer)
+        self._requests.take(answer)
+
+    def _note_guard(self, answer: control.Answered) -> None:
+        """Whether calls will be put to us. Noted as the line is read: the next one may be a call."""
+        if answer.error is None and answer.body.get("hooks_applied") is not False:
+            self.registered = True
+            self.fail_closed = answer.body.get("hook_on_failure_supported") is True
             return
-        answer = reply.result()
-        if answer.error is not None or answer.body.get("hooks_applied") is False:
-            why = answer.error or "it says that it did not"
-            self.end(
-                NotStarted(
-                    message=f"The command line did not register the check of tool calls: {why}. "
-                    "This version may not be supported: pin one that is."
-                ),
-                at_once=True,
-            )
-            return
-        self.registered = True
-        self.fail_closed = answer.body.get("hook_on_failure_supported") is True
+        why = answer.error or "it says that it did not"
+        self.end(
+            NotStarted(
+                message=f"The command line did not register the check of tool calls: {why}. "
+                "This version may not be supported: pin one that is."
+            ),
+            at_once=True,
+        )
 
     async def _servers_are_right(self) -> bool:
         required = [server.name for server in self._context.mcp_servers]
@@ -246,7 +249,7 @@ class Conversation:
             await self._answer(raw)
             return
         if kind == "control_response":
-            self._requests.take(control.answered(raw))
+            self._take_answer(control.answered(raw))
             return
         self.tally.observe(raw)
         if kind == "system" and raw.get("subtype") == "init":
