@@ -11,6 +11,7 @@ from orchestrator.domain.event import Event
 from orchestrator.store.tables import events
 
 _KEY: Final = "orchestrator.outbox"
+_INSERT: Final = insert(events)
 _EVENT_ORDER: Final = 0x6F72636865  # an advisory lock of ours; any number that nobody else uses
 
 
@@ -59,7 +60,7 @@ def flush(tx: Connection) -> None:
     if tx.dialect.name == "postgresql":
         tx.execute(select(sql.pg_advisory_xact_lock(_EVENT_ORDER)))
     tx.execute(
-        insert(events),
+        _INSERT,
         [
             {
                 "kind": fact.kind,

@@ -22,6 +22,14 @@ EXCERPT: Final = 400
 """Characters of prompt and result that a list shows; a task's may be megabytes."""
 
 
+# Built once: building a statement takes longer than SQLite takes to run it.
+_INSERT: Final = sa.insert(tasks)
+_KNOWN: Final = {
+    table.name: select(table.c.id).where(table.c.id == sa.bindparam("wanted"))
+    for table in (projects, agent_profiles)
+}
+
+
 def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
     """Queue a task: READY, or DEFINED until its dependencies have completed.
 
@@ -47,7 +55,7 @@ def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
         labels=_labels(new.labels),
     )
     try:
-        tx.execute(sa.insert(tasks).values(values_of(task)))
+        tx.execute(_INSERT, values_of(task))
     except IntegrityError as error:
         raise AlreadyExists(f"task {task_id} already exists", field="id") from error
     announce(tx, task_event("task.created", task, at=now, title=task.title))
@@ -233,7 +241,7 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(tx: Connection, table: sa.Table, wanted: str | None, field: str) -> None:
-    if wanted is not None and tx.execute(select(table.c.id).where(table.c.id == wanted)).first() is None:
+    if wanted is not None and tx.execute(_KNOWN[table.name], {"wanted": wanted}).first() is None:
         raise NotFound(f"{field.removesuffix('_id')} {wanted} not found", field=field)
 
 
