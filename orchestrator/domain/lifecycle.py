@@ -9,8 +9,12 @@ from orchestrator.domain.backoff import delay
 from orchestrator.domain.errors import IllegalTransition
 from orchestrator.domain.task import CLAIMED, Task, TaskState
 
-MAX_LOSSES: Final = 5
-"""Attempts in a row that may be lost with their worker before the task itself is suspected."""
+MAX_LOSSES: Final = 10
+"""Attempts in a row that may be lost with their worker before the task itself is suspected. Many, since the
+task that kills the worker takes innocent ones with it; they lose their suspicion with the first that ends."""
+
+LOSS_BASE: Final = 2.0
+"""Seconds to wait after the second loss in a row, doubling: about a quarter of an hour up to the last."""
 
 _S = TaskState
 
@@ -146,7 +150,7 @@ def rescue(task: Task, *, now: float, losses: int, jitter: float) -> Task:
         )
         return replace(_unclaimed(task), state=_S.BLOCKED, result=message, updated_at=now)
     check("rescue", task, _S.READY)
-    later = None if losses <= 1 else now + delay(losses - 1, jitter=jitter)
+    later = None if losses <= 1 else now + delay(losses - 1, jitter=jitter, base=LOSS_BASE)
     return replace(_unclaimed(task), state=_S.READY, run_at=later, updated_at=now)
 
 
