@@ -19,11 +19,18 @@ PIPE_WIDTH = 10_000
 """Columns where no terminal is: nothing is cut or wrapped there."""
 
 
+class _Console(Console):
+    """Rich ends the process with 1 when the reader goes away; we have an exit code for that."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Where text for people goes. Markup, emoji codes and highlighting are off: text is only text."""
     out = sys.stdout
     width = None if out.isatty() else PIPE_WIDTH
-    return Console(file=out, markup=False, emoji=False, highlight=False, width=width)
+    return _Console(file=out, markup=False, emoji=False, highlight=False, width=width)
 
 
 def show(result: Result, render: Callable[[Result], Iterable[RenderableType]]) -> None:

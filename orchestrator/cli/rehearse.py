@@ -11,6 +11,7 @@ from rich.console import RenderableType
 
 from orchestrator import rehearsal
 from orchestrator.cli import output, signals
+from orchestrator.cli.options import current
 
 
 def rehearse(
@@ -27,7 +28,10 @@ def rehearse(
     async def run() -> None:
         async with rehearsal.serve(chosen, port=port, log=log) as server, signals.stopping() as stop:
             exports = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "rehearsal"}
-            output.show({"url": server.url, "export": exports}, lambda _: _first(server.url, exports))
+            if current().json:
+                output.print_json({"url": server.url, "export": exports}, indent=None)
+            else:
+                output.show(server.url, lambda url: _first(url, exports))
             await stop.drain.wait()
 
     asyncio.run(run())

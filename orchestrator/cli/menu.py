@@ -1,0 +1,79 @@
+"""What can be typed: every command of the command line, where it lives and what it does."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`path` is a module below `orchestrator.cli` and a function in it; it is imported when it is called."""
+
+    path: str
+    summary: str
+
+
+SINGLE: Final[dict[str, Entry]] = {
+    "up": Entry("up:up", "Run everything in this process: the worker, the vault's sync."),
+    "rehearse": Entry("rehearse:rehearse", "Stand in for the model's service, from a script; costs nothing."),
+    "doctor": Entry("doctor:doctor", "Check this installation and say what to do about each fault."),
+    "tools": Entry("profile:tools", "List the tools and MCP servers that a profile can name."),
+    "migrate": Entry("database:migrate", "Bring the database's schema up to date."),
+}
+
+GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
+    "task": (
+        "Ask for work and follow it.",
+        {
+            "add": Entry("task_change:add", "Ask for a task."),
+            "edit": Entry("task_change:edit", "Change a task that has not ended."),
+            "cancel": Entry("task_change:cancel", "Cancel a task; a running agent is stopped."),
+            "retry": Entry("task_change:retry", "Try a task again that failed, was cancelled or is blocked."),
+            "list": Entry("task_show:list_", "List tasks, newest first."),
+            "show": Entry("task_show:show", "Show a task and its attempts."),
+            "explain": Entry("task_show:explain", "Say why a task waits, or what it ran under."),
+            "watch": Entry("watch:watch", "Follow what the agent says until the task ends."),
+        },
+    ),
+    "project": (
+        "Keep projects: whose tasks, with which default profile, in which checkout.",
+        {
+            "add": Entry("project:add", "Add a project."),
+            "list": Entry("project:list_", "List the projects."),
+            "edit": Entry("project:edit", "Change a project."),
+            "show": Entry("project:show", "Show a project."),
+            "pause": Entry("project:pause", "Start no more of a project's tasks."),
+            "resume": Entry("project:resume", "Start a paused project's tasks again."),
+        },
+    ),
+    "profile": (
+        "Look at profiles: what an agent is and may do.",
+        {
+            "list": Entry("profile:list_", "List the profiles."),
+            "show": Entry("profile:show", "Show a profile as its document says it."),
+            "effective": Entry(
+                "profile:effective",
+                "Show what a profile comes to in a project, and where each value comes from.",
+            ),
+        },
+    ),
+    "attempt": (
+        "Look at single attempts at a task.",
+        {
+            "show": Entry("attempt:show", "Show what an attempt ran under and how it ended."),
+            "log": Entry("attempt:log", "Print what the agent said in an attempt."),
+        },
+    ),
+    "config": (
+        "Look at the configuration.",
+        {
+            "show": Entry("config:show", "Print each setting and where it came from."),
+        },
+    ),
+    "vault": (
+        "Keep the vault and the database in step.",
+        {
+            "sync": Entry("vault:sync", "Read the vault and record what changed."),
+            "status": Entry("vault:status", "Say what the vault holds and what is wrong with it."),
+        },
+    ),
+}
