@@ -71,6 +71,7 @@ class VaultSync:
         self._known_tools = known_tools
         self._seen: dict[str, tuple[FileFound, str]] = {}
         self._lock = asyncio.Lock()
+        self._first = True
 
     async def run_once(self) -> SyncReport:
         """Read the vault, compare it with the database and write the difference in one transaction.
@@ -91,7 +92,8 @@ class VaultSync:
                         raise
                     continue
                 report = _report(tree, changes, time.perf_counter() - started)
-                _log(report, changes)
+                _log(report, changes, everything=self._first)
+                self._first = False
                 return report
         raise AssertionError("the last try returns or raises")
 
@@ -182,10 +184,15 @@ def _report(tree: Tree, changes: VaultChanges, seconds: float) -> SyncReport:
     )
 
 
-def _log(report: SyncReport, changes: VaultChanges) -> None:
-    for item in changes.rejected:
-        log.warning("profile.rejected", path=item.document.path, error=item.error)
-    if not changes.empty:
+def _log(report: SyncReport, changes: VaultChanges, *, everything: bool) -> None:
+    """Say what is news; at start-up also what is still wrong."""
+    news = {item.document.path for item in changes.rejected}
+    for path, error in report.rejected.items():
+        if everything or path in news:
+            log.warning("vault.document_rejected", path=path, error=error)
+    for path in report.strays if everything else ():
+        log.warning("vault.stray_found", path=path)
+    if everything or not changes.empty:
         log.info(
             "vault.synced",
             accepted=len(report.accepted),
