@@ -75,7 +75,8 @@ CROSS JOIN LATERAL (
 
 
 def candidates(tx: Connection, *, most: int) -> list[Candidate]:
-    """The first `most` tasks of every project that may be claimed now, as far as the queue itself knows."""
+    """The first `most` tasks of every project that may be claimed now, as far as the queue itself knows; in
+    no particular order."""
     rows = tx.execute(_CANDIDATES[tx.dialect.name], {"most": most})
     return [
         Candidate(id=row[0], project_id=row[1], profile_id=row[2], priority=row[3], created_at=row[4])
