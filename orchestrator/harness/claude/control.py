@@ -130,13 +130,22 @@ def permission_answer(request: Asked, verdict: Verdict) -> Wire:
     return success(request.id, {"behavior": "deny", "message": reason})
 
 
-def success(number: str, body: Mapping[str, Any]) -> Wire:
-    inner = {"subtype": "success", "request_id": number, "response": dict(body)}
+def not_understood(request: Asked) -> Wire:
+    """The answer to a request that has no known form. An error in answer to a hook lets the call run in
+    2.1.197 (measured), so that one is refused in so many words."""
+    why = f"Refused: {request.subtype or 'a request without a name'} is not understood here."
+    refused = Verdict(granted=False, reason=why)
+    if request.subtype == "hook_callback":
+        return hook_answer(request, refused)
+    if request.subtype == "can_use_tool":
+        return permission_answer(request, refused)
+    inner = {"subtype": "error", "request_id": request.id, "error": why}
     return {"type": "control_response", "response": inner}
 
 
-def failure(number: str, why: str) -> Wire:
-    return {"type": "control_response", "response": {"subtype": "error", "request_id": number, "error": why}}
+def success(number: str, body: Mapping[str, Any]) -> Wire:
+    inner = {"subtype": "success", "request_id": number, "response": dict(body)}
+    return {"type": "control_response", "response": inner}
 
 
 def _request(number: str, body: Mapping[str, Any]) -> Wire:

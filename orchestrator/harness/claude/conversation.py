@@ -319,7 +319,7 @@ class Conversation:
             return
         wanted = control.tool_request(request)
         if wanted is None:
-            await self._requests.send(control.failure(request.id, f"{request.subtype} is not served here"))
+            await self._requests.send(control.not_understood(request))
             return
         verdict = await self._decide(wanted)
         is_hook = request.subtype == "hook_callback"

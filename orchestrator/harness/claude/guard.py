@@ -127,11 +127,14 @@ def _reach_of(pattern: str, base: str) -> list[str]:
 
 
 def _real(path: str, *, cwd: str, resolve: Resolve) -> str | None:
-    """Where a path leads, links followed; `None` when it depends on a home directory."""
+    """Where a path leads, links followed; `None` when that depends on a home directory or cannot be said."""
     if path.startswith("~"):
         return None
     absolute = path if path.startswith("/") else posixpath.join(cwd, path)
-    return resolve(absolute)
+    try:
+        return resolve(absolute)
+    except (OSError, ValueError):  # a loop of links, a name that the file system cannot have
+        return None
 
 
 def _beneath(path: str, place: str) -> bool:

@@ -30,7 +30,7 @@ class Requests:
 
     async def send(self, message: control.Wire) -> None:
         """Write one message. That nobody reads any more is seen where the agent's output ends."""
-        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        line = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
         await self._child.write(line + b"\n")
 
     def take(self, answer: control.Answered | None) -> None:

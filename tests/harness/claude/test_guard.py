@@ -146,6 +146,9 @@ def test_a_link_counts_by_where_it_leads(tmp_path: Path) -> None:
     assert not reads("up/secret")
     assert not reads("up/new")
     assert reads("own/new")
+    (checkout / "loop").symlink_to("loop")
+    assert not reads("\ud800")
+    assert not reads("x" * 100_000 + "/../../../x")
 
 
 def test_a_refusal_names_tool_and_profile() -> None:

@@ -200,3 +200,15 @@ def test_a_question_for_a_person_is_refused_since_nobody_is_there() -> None:
 def test_a_callback_that_is_not_ours_is_no_call() -> None:
     assert control.tool_request(hook("Read", {}, callback_id="other")) is None
     assert control.tool_request(hook("", {})) is None
+
+
+def test_a_hook_that_is_not_understood_is_refused_and_not_answered_with_an_error() -> None:
+    """An error in its answer lets the call run in 2.1.197."""
+    for request in (hook("", {}), hook("Read", {}, callback_id="other"), hook("Read", {}, input=None)):
+        inner = control.not_understood(request)["response"]
+        assert inner["subtype"] == "success"
+        assert inner["response"]["hookSpecificOutput"]["permissionDecision"] == "deny"
+    body = {"subtype": "brand_new"}
+    other = control.asked({"request_id": "r1", "request": body})
+    assert other is not None
+    assert control.not_understood(other)["response"]["subtype"] == "error"

@@ -285,43 +285,60 @@ def test_a_session_goes_on_with_new_instructions_and_its_own_bill(attempt: Attem
     wait(scenario())
 
 
-def test_a_slow_server_is_waited_for_and_sees_no_key(
-    attempt: Attempting, real_cli: str, stdio_server: Callable[..., McpServer], tmp_path: Path
+def test_a_slow_server_is_waited_for(
+    attempt: Attempting, real_cli: str, stdio_server: Callable[..., McpServer]
 ) -> None:
-    """And what it offers beyond the profile is hidden; the second start of the same server needs one
-    start."""
-
     async def scenario() -> None:
-        call = probe([ToolCall(name="mcp__linter__ping"), ToolCall(name="mcp__linter__other")])
-        async with serve(call) as server:
-            linter = stdio_server(MCP_DELAY="2.5", TOKEN="${LINTER_TOKEN}")
-            secrets = {"LINTER_TOKEN": "for-the-linter", "ANTHROPIC_API_KEY": "for-the-agent"}
+        async with serve(ANSWER) as server:
             it = attempt(
-                **against(server, real_cli, rehearsal=False),
-                context={"mcp_servers": (linter,), "secrets": secrets},
+                **against(server, real_cli),
+                context={"mcp_servers": (stdio_server("linter", "ping", MCP_DELAY="2.5"),)},
                 allowed_tools=("Read", "mcp__linter__ping"),
                 mcp_servers=("linter",),
             )
             report = await it.run()
-            assert isinstance(report.outcome, Completed)
-            assert set(report.enforcement["verified"]["tools"]) == {"Read", "mcp__linter__ping"}
+            assert report.outcome == Completed(answer="fine")
             assert set(server.requests[0].tools) == {"Read", "mcp__linter__ping"}
-            facts = [json.loads(line) for line in (tmp_path / "linter.log").read_text().splitlines()]
-            seen = [fact["environment"] for fact in facts if "environment" in fact]
-            assert len(seen) == 2, "started once to learn its tools, once without the rest"
-            assert seen[0]["TOKEN"] == "for-the-linter"
-            assert "for-the-agent" not in seen[0].values()
-            assert [fact["called"] for fact in facts if "called" in fact] == ["ping"]
-            again = attempt(
-                **against(server, real_cli),
-                context={"mcp_servers": (linter,), "secrets": secrets},
-                allowed_tools=("Read", "mcp__linter__ping"),
-                mcp_servers=("linter",),
-            )
-            again.adapter = it.adapter
-            await again.run()
-            log = (tmp_path / "linter.log").read_text()
-            assert log.count('"environment"') == 3
+
+    wait(scenario())
+
+
+def test_a_server_sees_no_key_and_offers_no_more_than_is_granted(
+    attempt: Attempting, real_cli: str, stdio_server: Callable[..., McpServer], tmp_path: Path
+) -> None:
+    """What else it has is learned by a first start, hidden in a second one, and known from then on."""
+    linter = stdio_server(TOKEN="${LINTER_TOKEN}")
+    secrets = {"LINTER_TOKEN": "for-the-linter", "ANTHROPIC_API_KEY": "for-the-agent"}
+
+    def facts(kind: str) -> list[Any]:
+        lines = (tmp_path / "linter.log").read_text().splitlines()
+        return [fact[kind] for fact in map(json.loads, lines) if kind in fact]
+
+    async def scenario() -> None:
+        call = probe([ToolCall(name="mcp__linter__ping"), ToolCall(name="mcp__linter__other")])
+        async with serve(call) as server:
+            attempts = [
+                attempt(
+                    **against(server, real_cli, rehearsal=False),
+                    context={"mcp_servers": (linter,), "secrets": secrets},
+                    allowed_tools=("Read", "mcp__linter__ping"),
+                    mcp_servers=("linter",),
+                )
+                for _ in range(2)
+            ]
+            attempts[1].adapter = attempts[0].adapter
+            for it, starts in zip(attempts, (2, 3), strict=True):
+                report = await it.run()
+                assert isinstance(report.outcome, Completed)
+                assert set(report.enforcement["verified"]["tools"]) == {"Read", "mcp__linter__ping"}
+                assert len(facts("environment")) == starts
+            assert {name for request in server.requests for name in request.tools} == {
+                "Read",
+                "mcp__linter__ping",
+            }
+            assert facts("called") == ["ping", "ping"]
+            assert facts("environment")[0]["TOKEN"] == "for-the-linter"
+            assert "for-the-agent" not in json.dumps(facts("environment"))
 
     wait(scenario())
 
