@@ -1,10 +1,28 @@
 """Logs: one event name and its fields a line, JSON for programs or columns for people."""
 
+import contextlib
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
+
+
+class Steadfast:
+    """A stream that drops what it cannot write. A full disk or a closed terminal is no reason to stop work;
+    what must not be lost is a row, not a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure(*, style: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
@@ -30,7 +48,7 @@ def configure(*, style: str = "auto", level: str = "info", stream: TextIO | None
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, Steadfast(out))),
         cache_logger_on_first_use=False,
     )
     # What libraries say through the standard library is rare and worth seeing, in one line each.

@@ -1,11 +1,13 @@
 """What every test stands on: no home of the developer's, no network, no inherited credentials."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
@@ -37,3 +39,12 @@ def loopback_only() -> Iterator[None]:
     socket.socket.connect = guarded  # type: ignore[method-assign, assignment]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """What a test says about logs ends with it: the stream it captured is closed by then."""
+    handlers = list(logging.root.handlers)
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
