@@ -8,13 +8,13 @@ from typing import Final
 import psycopg
 import structlog
 from psycopg import sql
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from orchestrator.store.outbox import Topic
 from orchestrator.store.wake import Listener
 
 RECONNECT_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
-_NOTIFY: Final = {topic: text(f"NOTIFY orchestrator_{topic}") for topic in Topic}
+_NOTIFY: Final = {topic: f"pg_notify('orchestrator_{topic}', '')" for topic in Topic}
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +24,8 @@ class NotifyBell:
         self._engine = engine
 
     def before_commit(self, tx: Connection, topics: frozenset[Topic]) -> None:
-        for topic in sorted(topics):
-            tx.execute(_NOTIFY[topic])
+        if topics:
+            tx.exec_driver_sql("SELECT " + ", ".join(_NOTIFY[topic] for topic in sorted(topics)))
 
     def after_commit(self, topics: frozenset[Topic]) -> None:
         """PostgreSQL delivers at commit."""
@@ -33,7 +33,9 @@ class NotifyBell:
     @contextlib.asynccontextmanager
     async def listener(self, topic: Topic) -> AsyncIterator[Listener]:
         listener = Listener()
-        connection = await asyncio.to_thread(self._connect, topic)
+        connection = None
+        with contextlib.suppress(psycopg.OperationalError):  # it is down just now; tried again
+            connection = await asyncio.to_thread(self._connect, topic)
         keeper = asyncio.create_task(self._keep(connection, topic, listener), name=f"listen-{topic}")
         try:
             yield listener
