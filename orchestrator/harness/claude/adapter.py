@@ -1,7 +1,6 @@
 """Start Claude Code for one attempt, and end it."""
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +24,7 @@ from orchestrator.harness.claude.report import Report
 from orchestrator.harness.claude.run import Run
 from orchestrator.harness.claude.summary import never_started, summarize
 from orchestrator.harness.process import Isolation, build_environment, finish, probe, start
+from orchestrator.harness.process.stop import shielded
 
 log = structlog.get_logger()
 
@@ -63,8 +63,7 @@ class ClaudeAdapter:
             yield run
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await shielded(_gone(task))
 
     async def _drive(self, run: Run, config: ClaudeAdapterConfig, context: TaskContext) -> None:
         """From the checks to the report. A fault of ours goes to whoever iterates."""
@@ -158,6 +157,10 @@ class ClaudeAdapter:
             await finish(child)
             run.detach(child)
         return talk
+
+
+async def _gone(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
 
 
 async def _side_by_side(talk: Conversation, starting: AsyncExitStack) -> None:

@@ -37,8 +37,6 @@ class Ending:
     exit_code: int | None = None
     signal: int | None = None
     stderr: str = ""
-    lost: str | None = None
-    """Why output was lost, when it was."""
 
 
 def classify(ending: Ending) -> Outcome:
@@ -111,10 +109,6 @@ def _api_failure(result: Mapping[str, Any], tally: Tally) -> Outcome:
 
 def _without_result(ending: Ending) -> Outcome:
     hint = _last_line(ending.stderr)
-    if ending.lost is not None:
-        return Crashed(
-            message=f"The end of the agent's output was lost: {ending.lost}", exit_code=ending.exit_code
-        )
     number = ending.signal
     if number is None and ending.exit_code is not None and ending.exit_code > SHELL_SIGNALS:
         number = ending.exit_code - SHELL_SIGNALS

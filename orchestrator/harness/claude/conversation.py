@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from orchestrator.domain.context import TaskContext
-from orchestrator.domain.outcome import BudgetSpent, NotStarted, Outcome, ToolSurplus
+from orchestrator.domain.outcome import BudgetSpent, NotStarted, Outcome, ToolSurplus, WorkerFault
 from orchestrator.domain.tools import canonical
 from orchestrator.harness.claude import control
 from orchestrator.harness.claude.argv import Plan
@@ -78,7 +78,6 @@ class Conversation:
         """Offered, not granted and not hidden: the agent has to be started again without them."""
         self.registered = False
         self.fail_closed = False
-        self.lost: str | None = None
         self.initialized = asyncio.Event()
         """The agent reported what it is, or ended before."""
         self._child, self._config, self._context = child, config, context
@@ -226,8 +225,7 @@ class Conversation:
                 self._heard = self._loop.time()
                 await self._take(item)
         except OutputLost as error:
-            self.lost = str(error)
-            self.end(NotStarted(message=str(error)), at_once=True)
+            self.end(WorkerFault(message=str(error)), at_once=True)
         finally:
             self.initialized.set()
             self._result.set()

@@ -96,7 +96,7 @@ def _paths(tool: str, arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
     found: list[str] = []
     for key in PATH_ARGUMENTS.get(tool, ()):
         value = arguments.get(key)
-        if value is None and tool in OPTIONAL_PATH:
+        if value in (None, "") and tool in OPTIONAL_PATH:
             value = "."
         if not isinstance(value, str) or not value or "\0" in value:
             return None

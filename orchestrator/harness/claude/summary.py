@@ -24,7 +24,6 @@ def summarize(
             exit_code=code,
             signal=signal,
             stderr=run.stderr,
-            lost=talk.lost,
         )
     )
     return Report(

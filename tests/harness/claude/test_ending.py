@@ -95,7 +95,6 @@ def test_our_reason_counts_unless_the_answer_was_there() -> None:
         ({"signal": 9}, Killed),
         ({"exit_code": 143, "started": True}, Killed),
         ({"exit_code": 250, "started": True}, Killed),
-        ({"exit_code": 0, "lost": "disk full"}, Crashed),
         ({}, Crashed),
     ],
 )

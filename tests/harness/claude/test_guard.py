@@ -83,7 +83,6 @@ def test_the_checkout_and_what_was_added_are_open(tool: str) -> None:
         "a\0b",
         7,
         [],
-        "",
     ],
 )
 def test_everything_else_is_closed(tool: str, path: object) -> None:
@@ -123,7 +122,9 @@ def test_a_pattern_reaches_no_further_than_a_path(pattern: object, fine: bool) -
 def test_an_absent_path_is_the_working_directory_and_only_where_that_is_legal() -> None:
     assert verdict("Grep", {"pattern": "x"}).granted
     assert not verdict("Grep", {"pattern": "x"}, cwd="/etc").granted
+    assert verdict("Glob", {"pattern": "*", "path": ""}).granted
     assert not verdict("Read", {}).granted
+    assert not verdict("Read", {"file_path": ""}).granted
     assert not verdict("Read", {"path": "/work/c/x"}).granted
 
 

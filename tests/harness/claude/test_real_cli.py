@@ -237,6 +237,24 @@ def living(argument: str) -> list[str]:
     return found
 
 
+def test_attempts_share_no_place_in_which_they_could_meet(attempt: Attempting, real_cli: str) -> None:
+    """Sessions of one HOME can send each other messages in 2.1.329."""
+    seen = "echo socket=$CLAUDE_CODE_MESSAGING_SOCKET config=$CLAUDE_CONFIG_DIR home=$HOME"
+    calls = probe([ToolCall(name="Bash", input={"command": seen})])
+
+    async def scenario() -> None:
+        async with serve(calls) as server:
+            it = attempt(**against(server, real_cli), allowed_tools=("Bash",))
+            await it.run()
+            [result] = it.of_kind("tool_result")
+            found = dict(word.partition("=")[::2] for word in str(result["content"]).split())
+            assert found["config"] == f"{it.context.attempt_directory}/claude"
+            for place in filter(None, found.values()):
+                assert place.startswith(it.context.attempt_directory)
+
+    wait(scenario())
+
+
 def test_a_background_command_does_not_keep_the_process(at_once: Any) -> None:
     call = ToolCall(name="Bash", input={"command": "sleep 33", "run_in_background": True})
     started = time.monotonic()
