@@ -20,7 +20,7 @@ from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, open_database
-from orchestrator.vault.starter import seed
+from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.loop import Worker
@@ -58,12 +58,14 @@ async def opened(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_database(settings.database_url)
     try:
+        vault = VaultSync(database=database, root=settings.vault_path)
         if not settings.vault_path.exists():
-            seed(settings.vault_path)
+            await asyncio.to_thread(seed, settings.vault_path)
+            await vault.run_once()
         yield App(
             settings=settings,
             database=database,
-            vault=VaultSync(database=database, root=settings.vault_path),
+            vault=vault,
             registry=PlatformRegistry(
                 base=base_config(settings, rehearsal_url),
                 adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
@@ -77,12 +79,15 @@ async def opened(
 
 @asynccontextmanager
 async def running(settings: Settings, *, stop: Stop, rehearsal_url: str | None = None) -> AsyncIterator[App]:
-    """The application with its worker at work and the vault kept in step.
+    """The application with its worker at work and the vault kept in step. A vault that began as the starter
+    vault gets what a newer version ships, where nobody has touched it.
 
     Leaving the block drains the worker; `stop`, set twice, ends it now. systemd hears when it is ready, that
     the loop is alive, and when it stops. Raises what `opened` raises.
     """
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
+        if (settings.vault_path / RECORD).exists():
+            await asyncio.to_thread(seed, settings.vault_path)
         await app.vault.run_once()
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with asyncio.TaskGroup() as group:

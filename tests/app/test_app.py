@@ -1,0 +1,60 @@
+"""The composed application, on a fresh home."""
+
+import asyncio
+from pathlib import Path
+
+from orchestrator import app
+from orchestrator.domain.profile import UNLIMITED
+from orchestrator.harness.claude.config import CREDENTIALS
+from orchestrator.settings import Settings, load
+from orchestrator.store import profiles
+
+
+def fresh(home: Path, **environment: str) -> Settings:
+    return load(environment={"ORCHESTRATOR_HOME": str(home), **environment}).settings
+
+
+def test_the_starter_profiles_are_there_before_anything_runs(tmp_path: Path) -> None:
+    async def names() -> set[str]:
+        async with app.opened(fresh(tmp_path / "home"), environment={}) as opened:
+            return {profile.id for profile in await opened.database.read(profiles.list_profiles)}
+
+    assert {"coder", "reviewer", "researcher", "tester"} <= asyncio.run(names())
+
+
+def test_a_vault_of_the_operators_own_is_left_as_it_is(tmp_path: Path) -> None:
+    vault = tmp_path / "vault"
+    vault.mkdir()
+
+    async def look() -> None:
+        settings = fresh(tmp_path / "home", ORCHESTRATOR_VAULT__PATH=str(vault))
+        async with app.opened(settings, environment={}):
+            pass
+
+    asyncio.run(look())
+    assert list(vault.iterdir()) == []
+
+
+def test_a_setting_becomes_the_default_of_the_harness_and_says_so(tmp_path: Path) -> None:
+    settings = fresh(
+        tmp_path, ORCHESTRATOR_CLAUDE__MODEL="claude-opus-5", ORCHESTRATOR_CLAUDE__MAX_RETRIES="1"
+    )
+    base = app.base_config(settings, None)
+    assert base.effective.model == "claude-opus-5"
+    assert base.effective.origins["model"] == "setting of this installation"
+    assert base.effective.origins["permission_mode"] == "default of claude"
+    assert base.effective.max_tokens_per_task == UNLIMITED
+    assert base.max_retries == 1
+
+
+def test_a_rehearsal_gets_no_credentials(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "LINTER_TOKEN").write_text("for a server\n")
+    settings = fresh(tmp_path, ORCHESTRATOR_SECRETS_DIR=str(secrets), ANTHROPIC_API_KEY="real")
+    real = app.gather_secrets(settings, {"AWS_ACCESS_KEY_ID": "real"})
+    assert (real["ANTHROPIC_API_KEY"], real["LINTER_TOKEN"]) == ("real", "for a server")
+    rehearsed = app.gather_secrets(settings, {"AWS_ACCESS_KEY_ID": "real"}, rehearsal=True)
+    assert rehearsed == {"LINTER_TOKEN": "for a server", "ANTHROPIC_API_KEY": app.DUMMY_KEY}
+    assert "real" not in rehearsed.values()
+    assert set(rehearsed) & set(CREDENTIALS) == {"ANTHROPIC_API_KEY"}
