@@ -313,8 +313,8 @@ def test_a_directory_is_busy_while_an_attempt_of_any_project_works_in_it(databas
 
 @pytest.mark.parametrize("analysed", [False, True])
 def test_a_backlog_is_not_read_to_find_the_next_task(sqlite_url, analysed) -> None:
-    """Statistics must not talk SQLite out of the index: the plan names it. PostgreSQL chooses by size; there the
-    benchmark with a million tasks shows it."""
+    """Statistics must not talk SQLite out of the index: the plan names it. PostgreSQL chooses by size, which
+    the benchmark with a million tasks shows."""
     database = open_database(sqlite_url)
     if analysed:
         database.run_sync(lambda tx: tx.execute(text("ANALYZE")) and None)

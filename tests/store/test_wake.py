@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -208,6 +210,23 @@ def test_a_listener_that_was_cut_off_comes_back(postgres_url: str) -> None:
 
     with open_database(postgres_url) as database:
         run(database, body)
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_away_is_waited_for(postgres_server: Any) -> None:
+    address = postgres_server.create()
+
+    async def wait_beyond_it(database: Database) -> None:
+        postgres_server.drop(address)
+        async with database.listener() as listener:
+            assert not await listener.wait(0.2)
+            with psycopg.connect(postgres_server.uri, autocommit=True) as admin:
+                admin.execute(f'CREATE DATABASE "{urlsplit(address).path[1:]}"')
+            assert await listener.wait(SOON)
+
+    with open_database(address) as database:
+        asyncio.run(wait_beyond_it(database))
+    postgres_server.drop(address)
 
 
 def test_nothing_is_said_of_a_transaction_that_marked_nothing(database: Database) -> None:
