@@ -6,14 +6,15 @@ from typing import Any
 from rich.console import RenderableType
 
 from orchestrator.cli import output
+from orchestrator.domain.profile import MERGED_FIELDS
 
 
 def lines_of(effective: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """One line for each field; the instructions only by their length, since they may be long."""
+    """One line for each field, in the order people read them; of the instructions only their length."""
     rows = [
-        (name, _value(name, entry["value"]), entry["origin"])
-        for name, entry in effective.items()
-        if isinstance(entry, Mapping) and "origin" in entry
+        (name, _value(name, effective[name]["value"]), effective[name]["origin"])
+        for name in MERGED_FIELDS
+        if name in effective
     ]
     yield output.table(("field", "value", "origin"), rows)
 

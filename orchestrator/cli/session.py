@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.cli.options import current
 from orchestrator.commands.use import Use
-from orchestrator.settings import Loaded, load
 
 if TYPE_CHECKING:
     from orchestrator.app import App
+    from orchestrator.settings import Loaded
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
-def settings() -> Loaded:
+def settings() -> "Loaded":
     """The settings, as this command line overrides them. Raises ConfigurationError."""
+    from orchestrator.settings import load  # noqa: PLC0415 - see `use`
+
     options = current()
     return load(home=options.home, overrides=options.overrides)
 

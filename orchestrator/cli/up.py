@@ -72,7 +72,7 @@ async def _run(
         )
         url = await stack.enter_async_context(_rehearsal(script)) if rehearsing else None
         if visible:
-            output.show(_header(loaded, url), _render_header)
+            _print_header(_header(loaded, url))
         running = await stack.enter_async_context(app.running(loaded, stop=stop, rehearsal_url=url))
         use = use_of(running)
         last = await use.database.read(events.last_id)
@@ -141,6 +141,13 @@ def _header(loaded: Settings, rehearsal_url: str | None) -> dict[str, str | None
         "log": str(loaded.home / "orchestrator.log"),
         "rehearsal": rehearsal_url,
     }
+
+
+def _print_header(header: dict[str, str | None]) -> None:
+    if current().json:
+        output.print_json(header, indent=None)
+    else:
+        output.show(header, _render_header)
 
 
 def _render_header(header: dict[str, str | None]) -> Iterator[RenderableType]:

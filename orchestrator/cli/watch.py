@@ -16,7 +16,7 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.task import TERMINAL, TaskState
 from orchestrator.store.outbox import Topic
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 0.3
 """Seconds between looks when nothing wakes us: messages are stored without waking anyone."""
 
 ENDS = TERMINAL | {TaskState.BLOCKED}
@@ -81,13 +81,15 @@ async def _show(use: Use, task_id: str, to: Console) -> None:
     spinner = to.status("waiting for a worker") if to.is_terminal else nullcontext()
     with spinner:
         async for page in follow(use, task_id):
-            if page.number != number:
+            # What an attempt runs under is fixed only before its first message.
+            if page.messages and page.number != number:
                 number = page.number
-                to.print(output.text(f"attempt {number}", "bold"))
+                label = " (a rehearsal: a script answers)" if page.rehearsal else ""
+                to.print(output.text(f"attempt {number}{label}", "bold"))
             for message in page.messages:
                 for line in transcript.lines(message):
                     to.print(line)
-            if not page.messages and page.state not in ENDS:
+            if not page.messages and page.state not in (ENDS | {TaskState.IN_PROGRESS}):
                 why = await _why(use, task_id)
                 if why != told:
                     told = why

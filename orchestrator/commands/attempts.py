@@ -47,6 +47,8 @@ class Messages:
     """Of the task, read together with the messages."""
     messages: tuple[AgentMessage, ...]
     last: int
+    rehearsal: bool
+    """Whether the attempt is answered from a script."""
     latest: int | None
     """Number of the task's latest attempt."""
     ended: bool
@@ -85,6 +87,7 @@ async def attempt_messages(use: Use, request: ReadMessages) -> Messages:
             state=task.state,
             messages=tuple(found),
             last=found[-1].sequence if found else request.after,
+            rehearsal=attempt is not None and attempt.snapshot is not None and attempt.snapshot.rehearsal,
             latest=tried[-1].number if tried else None,
             ended=attempt is not None and attempt.ended_at is not None and len(found) < request.limit,
         )

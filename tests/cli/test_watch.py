@@ -22,9 +22,11 @@ from orchestrator.store.database import Database, open_database
 NOW = 1_800_000_000.0
 
 
-def begin(database: Database, task_id: str) -> Claim:
+def begin(database: Database, task_id: str, *, rehearsal: bool = False) -> Claim:
     (claim,) = database.run_sync(queue.claim, [task_id], worker="w1", now=NOW, lease_seconds=60.0)
-    snapshot = Snapshot(profile_id="coder", tier="task", effective=as_json(CLAUDE_DEFAULTS))
+    snapshot = Snapshot(
+        profile_id="coder", tier="task", effective=as_json(CLAUDE_DEFAULTS), rehearsal=rehearsal
+    )
     database.run_sync(attempts.begin, claim, snapshot, now=NOW)
     return claim
 
@@ -68,6 +70,16 @@ def test_a_task_that_failed_ends_with_1_and_says_why(acme, database: Database) -
     ran = acme("task", "watch", task_id)
     assert ran.code == exit_codes.FAILED
     assert "The model declined." in ran.out
+
+
+def test_a_rehearsal_is_labelled_wherever_it_is_shown(acme, database: Database) -> None:
+    task_id = add(acme)
+    claim = begin(database, task_id, rehearsal=True)
+    say(database, claim, 1, "hello")
+    end(database, claim, Completed(answer="hello"))
+    for verb in (("task", "watch"), ("task", "show"), ("task", "explain"), ("attempt", "show")):
+        assert "rehearsal" in acme(*verb, task_id).out
+        assert "rehearsal" in acme(*verb, task_id, "--json").out
 
 
 def test_with_json_every_message_is_a_line_and_the_task_is_the_last(acme, database: Database) -> None:
