@@ -4,8 +4,8 @@ The server is started once for all of pytest-xdist's workers and stopped by the 
 """
 
 import hashlib
-import itertools
 import os
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -19,8 +19,6 @@ import pytest
 
 from orchestrator.store.database import Database, open_database
 
-_numbers = itertools.count(1)
-
 
 @dataclass(frozen=True)
 class PostgresServer:
@@ -32,7 +30,7 @@ class PostgresServer:
 
     def create(self, *, migrated: bool = True) -> str:
         """The address of a new database."""
-        name = f"test_{os.getpid()}_{next(_numbers)}"
+        name = f"test_{secrets.token_hex(6)}"
         template = self.template if migrated else "template0"
         with psycopg.connect(self.uri, autocommit=True) as admin:
             admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')

@@ -16,8 +16,10 @@ from orchestrator.store.database import Database
 _spec = importlib.util.spec_from_file_location("databases", Path(__file__).parents[1] / "databases.py")
 assert _spec
 assert _spec.loader
-_databases = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(_databases)
+if _spec.name not in sys.modules:
+    sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_spec.name])
+_databases = sys.modules[_spec.name]
 
 postgres_server = _databases.postgres_server
 sqlite_template = _databases.sqlite_template
