@@ -56,7 +56,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
     server = pgserver.get_server(place, cleanup_mode="delete")
     uri = server.get_uri()
     # Each conftest that imports this fixture makes its own template.
-    template = f"template_{os.getpid()}_{next(_numbers)}"
+    template = f"template_{secrets.token_hex(6)}"
     with psycopg.connect(uri, autocommit=True) as admin:
         # Nothing here outlives the tests; durability would only cost time.
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
