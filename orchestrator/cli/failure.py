@@ -28,6 +28,8 @@ def usage(message: str, *, as_json: bool) -> int:
 
 def unusable(error: OSError, *, as_json: bool) -> int:
     """A file or directory of ours cannot be used."""
+    if _debugging():
+        sys.stderr.write("".join(traceback.format_exception(error)))
     where = "" if error.filename is None else f"{error.filename}: "
     said = f"{where}{error.strerror or error}; check its owner, its permissions and the space on its disk"
     return expected(ConfigurationError(said), as_json=as_json)
@@ -48,7 +50,7 @@ def several(group: ExceptionGroup[Exception], *, as_json: bool) -> int:
 def unexpected(error: Exception, *, as_json: bool) -> int:
     """A fault of ours: the details go into a file, or to stderr with ORCHESTRATOR_DEBUG=1."""
     details = "".join(traceback.format_exception(error))
-    if os.environ.get("ORCHESTRATOR_DEBUG") == "1":
+    if _debugging():
         sys.stderr.write(details)
         where = "the details are above"
     else:
@@ -56,6 +58,10 @@ def unexpected(error: Exception, *, as_json: bool) -> int:
     name = type(error).__name__
     _tell(problem(OrchestratorError(f"a fault of the program ({name}: {error}); {where}")), as_json=as_json)
     return exit_codes.BUG
+
+
+def _debugging() -> bool:
+    return os.environ.get("ORCHESTRATOR_DEBUG") == "1"
 
 
 def _tell(details: dict[str, Any], *, as_json: bool) -> None:

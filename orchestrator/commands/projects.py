@@ -11,7 +11,7 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.project import CheckoutKind, Project
-from orchestrator.store import events, profiles, projects
+from orchestrator.store import events, profiles, projects, tasks
 from orchestrator.store.database import Transaction
 
 
@@ -142,6 +142,8 @@ async def edit_project(use: Use, request: EditProject) -> ProjectUpdated:
         if "default_profile_id" in fields:
             known_profile(tx, project.default_profile_id, "default_profile_id")
         projects.update(tx, project)
+        # What held its tasks may have been what is changed here.
+        tasks.reconsider(tx, project_id=project.id)
         events.append(tx, _event("project.updated", project.id, now, fields=sorted(fields)))
         return project
 

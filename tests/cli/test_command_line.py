@@ -133,6 +133,15 @@ def test_text_of_tasks_can_neither_steer_the_terminal_nor_become_markup(acme) ->
     assert "␛[31m[bold]evil[/bold]⟨U+202E⟩" in acme("task", "show", task_id).out
 
 
+def test_waiting_for_a_task_that_cannot_run_ends_with_1(acme) -> None:
+    needed = add(acme, "first")
+    acme("task", "cancel", needed)
+    ran = acme("task", "add", "then", "--after", needed, "--wait")
+    assert ran.code == exit_codes.FAILED
+    assert "BLOCKED" in ran.out
+    assert f"Task {needed}, which it depends on" in ran.out
+
+
 def test_a_list_goes_on_where_the_page_before_ended(acme) -> None:
     made = [add(acme, f"task {number}") for number in range(3)]
     first = acme("task", "list", "--limit", "2", "--json").json

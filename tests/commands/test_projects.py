@@ -16,9 +16,11 @@ from orchestrator.commands.projects import (
     pause_project,
     resume_project,
 )
-from orchestrator.commands.tasks import CreateTask, create_task
+from orchestrator.commands.task_views import get_task
+from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
 from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.project import CheckoutKind
+from orchestrator.store import queue
 
 
 def test_a_project_is_created_with_a_checkout_that_suits_its_repository(bench, tmp_path: Path) -> None:
@@ -77,6 +79,16 @@ def test_an_edit_changes_what_it_names_and_null_clears(bench) -> None:
     assert done.fields == ("default_profile_id", "weight")
     project = bench.do(get_project, NamedProject(project_id="acme")).project
     assert (project.default_profile_id, project.weight, project.max_concurrent) == (None, 2.0, 2)
+
+
+def test_an_edit_lifts_the_holds_of_the_tasks_it_may_have_been_about(bench) -> None:
+    bench.do(create_project, CreateProject(id="acme"))
+    task_id = bench.do(create_task, CreateTask(prompt="x")).created
+    held = queue.Held(task_id=task_id, reason="checkout_busy", message="busy", until=bench.now + 600)
+    bench.database.run_sync(queue.hold, [held], now=bench.now)
+    assert bench.do(get_task, NamedTask(task_id=task_id)).task.hold == "checkout_busy"
+    bench.do(edit_project, EditProject(project_id="acme", default_profile_id="reviewer"))
+    assert bench.do(get_task, NamedTask(task_id=task_id)).task.hold is None
 
 
 def test_an_edit_of_nothing_says_so(bench) -> None:
