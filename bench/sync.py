@@ -4,17 +4,14 @@ import asyncio
 import json
 import logging
 import os
-import platform
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import sqlalchemy
 import structlog
-import yaml
+from machine import describe
 
 from orchestrator.store.database import open_database
 from orchestrator.vault.sync import SyncReport, VaultSync
@@ -80,10 +77,8 @@ def main() -> int:
         root = Path(name) / "vault"
         write_vault(root, count)
         figures = asyncio.run(measure(root, f"sqlite:///{name}/bench.db", count))
-    print(
-        f"{count} profiles; {platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(f"SQLite {sqlite3.sqlite_version}, SQLAlchemy {sqlalchemy.__version__}, PyYAML {yaml.__version__}")
+    print(describe("pyyaml"))
+    print(f"{count} profiles")
     for name, seconds in figures.items():
         verdict = "ok" if seconds < TARGETS[name] else "MISSED"
         print(f"{name:28} {seconds:8.3f} s   target {TARGETS[name]:4.1f} s   {verdict}")

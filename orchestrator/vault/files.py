@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.vault.document import MOST_BYTES
@@ -21,8 +21,6 @@ from orchestrator.vault.layout import (
     Stray,
     place_of,
 )
-
-_DESCRIPTORS: Final = Path("/proc/self/fd")
 
 
 class VaultUnavailable(OrchestratorError):
@@ -165,14 +163,15 @@ class _Walk:
             descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
             raise _NotRead(f"cannot be read: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             # Asked of the open file: a path checked before could lead elsewhere by now.
             if not self.is_inside(_location(descriptor, place)):
                 raise _NotRead("links out of the vault; it is not read")
-            try:
-                return file.read(MOST_BYTES + 1)
-            except OSError as error:
-                raise _NotRead(f"cannot be read: {error.strerror}") from error
+            return _contents(descriptor)
+        except OSError as error:
+            raise _NotRead(f"cannot be read: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
 
     def is_inside(self, location: str) -> bool:
         return location == self.root or location.startswith(f"{self.root}/")
@@ -183,9 +182,22 @@ class _NotRead(Exception):
 
 
 def _location(descriptor: int, place: str) -> str:
-    if _DESCRIPTORS.is_dir():
-        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 - a name, and no path to walk
-    return os.path.realpath(place)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a name, and no path to walk
+    except FileNotFoundError:
+        return os.path.realpath(place)
+
+
+def _contents(descriptor: int) -> bytes:
+    """The file up to its end, or one byte more than is accepted. Half a profile could permit more than all
+    of it, so a read that returned less than there is must not pass for the end."""
+    data = os.read(descriptor, MOST_BYTES + 1)
+    while len(data) <= MOST_BYTES:
+        more = os.read(descriptor, MOST_BYTES + 1 - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def _storable(path: str) -> str:
