@@ -36,6 +36,12 @@ def test_an_unknown_harness_is_a_clear_error() -> None:
             ask("codex")
 
 
+def test_what_the_installation_sets_is_what_profiles_inherit() -> None:
+    changed = replace(CLAUDE_DEFAULTS, model="claude-of-this-house")
+    registry = PlatformRegistry(base=ClaudeAdapterConfig(effective=changed), adapter=ClaudeAdapter())
+    assert registry.defaults["claude"] is changed
+
+
 def test_the_defaults_are_complete_and_say_where_they_come_from() -> None:
     defaults = PlatformRegistry(adapter=ClaudeAdapter()).defaults["claude"]
     assert defaults.profile_id == SYSTEM_DEFAULT
