@@ -57,25 +57,25 @@ class Database:
         An exception rolls back. After a clash with another transaction it runs again, so it must have no
         effect but in the database. A cancelled call has either not happened or has ended when it raises.
         """
-        return await _finished(self._write_threads.submit(self._write, work, args, kwargs))
+        return await _finished(self._write_threads.submit(self._retried, self._transact, work, args, kwargs))
 
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `work(tx, ...)` on one unchanging state of the database, without waiting for writers."""
-        return await _finished(self._read_threads.submit(self._read, work, args, kwargs))
+        return await _finished(self._read_threads.submit(self._retried, self._look, work, args, kwargs))
 
     def run_sync(
         self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`run` for callers without an event loop."""
-        return self._write_threads.submit(self._write, work, args, kwargs).result()
+        return self._write_threads.submit(self._retried, self._transact, work, args, kwargs).result()
 
     def read_sync(
         self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`read` for callers without an event loop."""
-        return self._read_threads.submit(self._read, work, args, kwargs).result()
+        return self._read_threads.submit(self._retried, self._look, work, args, kwargs).result()
 
     def listener(self, topic: Topic = Topic.QUEUE) -> AbstractAsyncContextManager[Listener]:
         """Woken by every commit that marked `topic` as changed, in whichever process."""
@@ -96,10 +96,16 @@ class Database:
     ) -> None:
         self.close()
 
-    def _write(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    def _retried(
+        self,
+        once: Callable[[Callable[..., T], tuple[Any, ...], dict[str, Any]], T],
+        work: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> T:
         for left in reversed(range(TRIES)):
             try:
-                return self._transact(work, args, kwargs)
+                return once(work, args, kwargs)
             except DBAPIError as error:
                 # A connection that was lost before the commit took the transaction with it.
                 if left and (faults.is_retryable(error) or error.connection_invalidated):
@@ -124,15 +130,12 @@ class Database:
             self._bell.after_commit(topics)
         return result
 
-    def _read(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        try:
-            with self._readers.connect() as tx:
-                if self.dialect == "postgresql":
-                    tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-                with tx.begin():
-                    return work(tx, *args, **kwargs)
-        except DBAPIError as error:
-            raise faults.translated(error, self.place) from error
+    def _look(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        with self._readers.connect() as tx:
+            if self.dialect == "postgresql":
+                tx.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with tx.begin():
+                return work(tx, *args, **kwargs)
 
 
 async def _finished(future: Future[T]) -> T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
@@ -31,7 +32,8 @@ class PipeBell:
     def after_commit(self, topics: frozenset[Topic]) -> None:
         if not topics:
             return
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as pipes:
+        # The commit has happened: whoever cannot be told of it finds out by looking.
+        with contextlib.suppress(OSError), os.scandir(self._folder) as pipes:
             for pipe in pipes:
                 if pipe.name.partition("-")[0] in topics:
                     _ring(pipe.path)
@@ -104,12 +106,10 @@ class _Watch:
 def _ring(path: str) -> None:
     try:
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    except OSError:
-        # Nobody has it open: its listener has died. Or it belongs to another user, who polls.
-        with contextlib.suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 - a plain string from scandir
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody has it open: its listener has died
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - a plain string from scandir
         return
     try:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # full: it will look anyway

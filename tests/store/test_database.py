@@ -174,6 +174,7 @@ def test_a_server_that_was_restarted_is_not_noticed(postgres_url: str) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+        assert database.read_sync(names) == ["before"]
         database.run_sync(add, "after")
         assert database.read_sync(names) == ["after", "before"]
 
