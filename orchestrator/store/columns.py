@@ -43,15 +43,20 @@ class Prose(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
-        if value is None or ("\0" not in value and value.isascii()):
-            return value
-        storable = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return storable.replace("\0", "\ufffd")
+        return None if value is None else prose(value)
+
+
+def prose(value: str) -> str:
+    """The text as a database can hold it."""
+    if "\0" not in value and value.isascii():
+        return value
+    storable = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return storable.replace("\0", "\ufffd")
 
 
 def dumps(value: Any) -> str:
     """Canonical JSON. Escapes only when the text could not be encoded otherwise."""
-    readable = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    readable = _encode(value)
     try:
         readable.encode()
     except UnicodeEncodeError:
@@ -65,6 +70,10 @@ Key: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgres
 # REAL is four bytes on PostgreSQL, eight on SQLite; Unix seconds need eight.
 Real: Final[TypeEngine[float]] = Double().with_variant(REAL(), "sqlite")
 Serial: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+# Made once: making one costs as much as encoding a small document.
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def blank(name: str) -> Column[Any]:

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, bindparam, delete, text, update
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.task import Claim, TaskState
 from orchestrator.store.outbox import mark_changed
+from orchestrator.store.rowset import DIALECTS, parameter, source
 from orchestrator.store.tables import CLAIMABLE, CLAIMED, HELD, WAITING, attempts, tasks
 from orchestrator.store.task_rows import COLUMNS, task_of
 
@@ -104,7 +105,14 @@ _CLAIM: Final = {
     .returning(*COLUMNS)
     for dialect, among_ids in AMONG.items()
 }
-_OPEN_ATTEMPT: Final = insert(attempts)
+_OPEN_ATTEMPTS: Final = {
+    dialect: text(
+        "INSERT INTO attempts (task_id, number, project_id, worker, started_at) "
+        "SELECT id, attempt, project_id, :worker, :now FROM "
+        + source(dialect, {"id": "text", "attempt": "int", "project_id": "text"})
+    )
+    for dialect in DIALECTS
+}
 
 
 def claim(
@@ -117,19 +125,8 @@ def claim(
     taken = [task_of(row) for row in tx.execute(_CLAIM[tx.dialect.name], values)]
     if not taken:
         return []
-    tx.execute(
-        _OPEN_ATTEMPT,
-        [
-            {
-                "task_id": task.id,
-                "number": task.attempt,
-                "project_id": task.project_id,
-                "worker": worker,
-                "started_at": now,
-            }
-            for task in taken
-        ],
-    )
+    opened = [{"id": task.id, "attempt": task.attempt, "project_id": task.project_id} for task in taken]
+    tx.execute(_OPEN_ATTEMPTS[tx.dialect.name], {"rows": parameter(opened), "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
     taken.sort(key=lambda task: place[task.id])
     return [

@@ -1,19 +1,22 @@
 """Settling: the single write that records how attempts ended."""
+# ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, select, text
 
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.event import Event
 from orchestrator.domain.outcome import Cancelled
 from orchestrator.domain.task import CLAIMED, TERMINAL, Settlement, TaskState
 from orchestrator.store import dependencies
+from orchestrator.store.columns import dumps, prose
 from orchestrator.store.outbox import announce, mark_changed
-from orchestrator.store.queue import AMONG, among, fence
-from orchestrator.store.tables import attempts, tasks
+from orchestrator.store.queue import AMONG, among
+from orchestrator.store.rowset import DIALECTS, parameter, source
+from orchestrator.store.tables import tasks
 
 _STILL_HELD: Final = {
     dialect: select(tasks.c.id, tasks.c.attempt, tasks.c.cancel_requested)
@@ -24,50 +27,51 @@ _STILL_HELD: Final = {
     for dialect, among_ids in AMONG.items()
 }
 
-_SETTLE_TASK: Final = (
-    update(tasks)
-    .where(
-        tasks.c.id == bindparam("b_id"),
-        tasks.c.claimed_by == bindparam("b_worker"),
-        tasks.c.attempt == bindparam("b_attempt"),
-    )
-    .values(
-        state=bindparam("b_state"),
-        failures=tasks.c.failures + bindparam("b_used"),
-        run_at=bindparam("b_run_at"),
-        hold=bindparam("b_hold"),
-        hold_message=bindparam("b_hold_message"),
-        hold_until=bindparam("b_hold_until"),
-        session_id=bindparam("b_session"),
-        result=bindparam("b_result"),
-        finished_at=bindparam("b_finished"),
-        claimed_by=None,
-        lease_until=None,
-        updated_at=bindparam("b_now"),
-    )
-)
+# One row of what is written about a task and its attempt, and the types PostgreSQL reads them as.
+_COLUMNS: Final = {
+    "id": "text",
+    "attempt": "int",
+    "state": "text",
+    "used": "int",
+    "run_at": "float8",
+    "hold": "text",
+    "hold_message": "text",
+    "hold_until": "float8",
+    "session": "text",
+    "finished": "float8",
+    "outcome": "text",
+    "message": "text",
+    "attempt_session": "text",
+    "enforcement": "text",
+    "cost": "float8",
+    "input": "int",
+    "output": "int",
+    "cache_read": "int",
+    "cache_creation": "int",
+    "turns": "int",
+}
 
-_END_ATTEMPT: Final = (
-    update(attempts)
-    .where(
-        attempts.c.task_id == bindparam("b_id"),
-        attempts.c.number == bindparam("b_attempt"),
-        attempts.c.worker == bindparam("b_worker"),
+_SETTLE_TASKS: Final = {
+    dialect: text(
+        "UPDATE tasks SET state = r.state, failures = failures + r.used, run_at = r.run_at, hold = r.hold, "
+        "hold_message = r.hold_message, hold_until = r.hold_until, session_id = r.session, "
+        "result = r.message, finished_at = r.finished, claimed_by = NULL, lease_until = NULL, "
+        f"updated_at = :now FROM {source(dialect, _COLUMNS)} "
+        "WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.claimed_by = :worker"
     )
-    .values(
-        ended_at=bindparam("b_now"),
-        outcome=bindparam("b_outcome"),
-        message=bindparam("b_message"),
-        session_id=bindparam("b_attempt_session"),
-        enforcement=bindparam("b_enforcement"),
-        cost_usd=bindparam("b_cost"),
-        input_tokens=bindparam("b_input"),
-        output_tokens=bindparam("b_output"),
-        cache_read_tokens=bindparam("b_cache_read"),
-        cache_creation_tokens=bindparam("b_cache_creation"),
-        turns=bindparam("b_turns"),
+    for dialect in DIALECTS
+}
+_END_ATTEMPTS: Final = {
+    dialect: text(
+        "UPDATE attempts SET ended_at = :now, outcome = r.outcome, message = r.message, "
+        "session_id = r.attempt_session, enforcement = r.enforcement, cost_usd = r.cost, "
+        "input_tokens = r.input, output_tokens = r.output, cache_read_tokens = r.cache_read, "
+        "cache_creation_tokens = r.cache_creation, turns = r.turns "
+        f"FROM {source(dialect, _COLUMNS)} "
+        "WHERE attempts.task_id = r.id AND attempts.number = r.attempt AND attempts.worker = :worker"
     )
-)
+    for dialect in DIALECTS
+}
 
 
 def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float) -> list[Ending]:
@@ -83,8 +87,9 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
         if (one.claim.task.id, one.claim.attempt) in held
     ]
     if recorded:
-        tx.execute(_SETTLE_TASK, [_task_values(one, now) for one in recorded])
-        tx.execute(_END_ATTEMPT, [_attempt_values(one, now) for one in recorded])
+        rows = {"rows": parameter(_row(one, now) for one in recorded), "worker": worker, "now": now}
+        tx.execute(_SETTLE_TASKS[tx.dialect.name], rows)
+        tx.execute(_END_ATTEMPTS[tx.dialect.name], rows)
         announce(tx, *(fact for one in recorded for fact in _facts(one, now)))
         over = [one.claim.task.id for one in recorded if one.settlement.state in TERMINAL]
         dependencies.after_ending(tx, over, now=now)
@@ -108,38 +113,30 @@ def _as_asked(settlement: Settlement, *, cancel: bool) -> Settlement:
     )
 
 
-def _task_values(one: Ending, now: float) -> dict[str, Any]:
-    settled = one.settlement
-    over = settled.state in TERMINAL
+def _row(one: Ending, now: float) -> dict[str, Any]:
+    settled, usage = one.settlement, one.usage
+    message = prose(settled.message)
     return {
-        **fence(one.claim),
-        "b_state": settled.state.value,
-        "b_used": int(settled.used_attempt),
-        "b_run_at": settled.run_at,
-        "b_hold": settled.hold,
-        "b_hold_message": settled.message if settled.hold else None,
-        "b_hold_until": settled.hold_until,
-        "b_session": settled.session_id,
-        "b_result": settled.message,
-        "b_finished": now if over else None,
-        "b_now": now,
-    }
-
-
-def _attempt_values(one: Ending, now: float) -> dict[str, Any]:
-    return {
-        **fence(one.claim),
-        "b_now": now,
-        "b_outcome": one.settlement.outcome,
-        "b_message": one.settlement.message,
-        "b_attempt_session": one.session_id,
-        "b_enforcement": dict(one.enforcement),
-        "b_cost": one.usage.cost_usd,
-        "b_input": one.usage.input_tokens,
-        "b_output": one.usage.output_tokens,
-        "b_cache_read": one.usage.cache_read_tokens,
-        "b_cache_creation": one.usage.cache_creation_tokens,
-        "b_turns": one.usage.turns,
+        "id": one.claim.task.id,
+        "attempt": one.claim.attempt,
+        "state": settled.state.value,
+        "used": int(settled.used_attempt),
+        "run_at": settled.run_at,
+        "hold": settled.hold,
+        "hold_message": message if settled.hold else None,
+        "hold_until": settled.hold_until,
+        "session": settled.session_id,
+        "finished": now if settled.state in TERMINAL else None,
+        "outcome": settled.outcome,
+        "message": message,
+        "attempt_session": one.session_id,
+        "enforcement": dumps(dict(one.enforcement)) if one.enforcement else "{}",
+        "cost": usage.cost_usd,
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cache_read": usage.cache_read_tokens,
+        "cache_creation": usage.cache_creation_tokens,
+        "turns": usage.turns,
     }
 
 
