@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+from orchestrator.domain.attempt import Attempt
+from orchestrator.domain.task import Task, TaskState
+from orchestrator.harness.claude.config import CLAUDE_DEFAULTS
+from orchestrator.worker.prompt import NOTE_LIMIT, retry_notes, task_context
+
+TASK = Task(
+    id="t1",
+    project_id="acme",
+    title="Mend the gate",
+    prompt="It squeaks.\n",
+    state=TaskState.ASSIGNED,
+    created_at=0,
+    updated_at=0,
+    attempt=3,
+)
+
+
+def attempt(number: int, outcome: str | None, message: str = "m") -> Attempt:
+    ended = None if outcome is None else 2.0
+    return Attempt(
+        task_id="t1",
+        number=number,
+        worker="w",
+        started_at=1.0,
+        ended_at=ended,
+        outcome=outcome,
+        message=message,
+    )
+
+
+def prompt_of(*earlier: Attempt, resume: str | None = None) -> str:
+    effective = replace(CLAUDE_DEFAULTS, system_prompt_suffix="You mend.")
+    context = task_context(
+        TASK,
+        effective,
+        servers=(),
+        checkout="/c",
+        attempt_directory="/a",
+        session_id="s",
+        resume_transcript=resume,
+        earlier=earlier,
+        secrets={},
+    )
+    assert context.role_instructions == "You mend."
+    assert (context.task_id, context.attempt, context.project_id) == ("t1", 3, "acme")
+    return context.prompt
+
+
+def test_a_first_attempt_is_given_the_task_and_nothing_else() -> None:
+    assert prompt_of() == "# Mend the gate\n\nIt squeaks."
+
+
+def test_a_later_attempt_is_told_how_the_earlier_ones_ended() -> None:
+    told = prompt_of(attempt(2, "hung", "Silent for\n900 s."), attempt(1, "crashed", ""))
+    assert told.endswith("- Attempt 1 ended: crashed.\n- Attempt 2 ended: hung. Silent for 900 s.")
+    assert told.startswith("# Mend the gate\n\nIt squeaks.\n\n## Earlier attempts")
+
+
+def test_what_had_nothing_to_do_with_the_work_is_not_told() -> None:
+    assert retry_notes([attempt(1, "rate_limited"), attempt(2, "held"), attempt(3, None)]) == ""
+
+
+def test_a_resumed_session_is_told_to_look_before_it_goes_on() -> None:
+    told = prompt_of(attempt(1, "crashed"), resume="/a/1/s.jsonl")
+    assert "Look at the present state first" in told
+    assert "It squeaks" not in told, "the session knows its task"
+
+
+def test_an_endless_message_is_cut() -> None:
+    assert len(retry_notes([attempt(1, "crashed", "x" * 100_000)])) < NOTE_LIMIT + 400
+
+
+def test_a_prompt_never_begins_with_a_slash() -> None:
+    """To the agent's command line that would be a command of its own."""
+    assert prompt_of().startswith("#")
