@@ -19,12 +19,13 @@ _LOAD = {
     "sqlite": f"""
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
         INSERT INTO tasks ({_COLUMNS})
-        SELECT printf('%s%09d', :prefix, i), :project, 'A task', 'Do it.', 'READY', :now, :now, :priority FROM n
+        SELECT printf('%s%09d', :prefix, i), :project, 'A task', 'Do it.', 'READY', :now, :now, :priority
+        FROM n
         """,
     "postgresql": f"""
         INSERT INTO tasks ({_COLUMNS})
-        SELECT CAST(:prefix AS text) || lpad(i::text, 9, '0'), :project, 'A task', 'Do it.', 'READY', :now, :now,
-        :priority FROM generate_series(1, :count) i
+        SELECT CAST(:prefix AS text) || lpad(CAST(i AS text), 9, '0'), :project, 'A task', 'Do it.', 'READY',
+        :now, :now, :priority FROM generate_series(1, :count) i
         """,
 }
 

@@ -30,7 +30,7 @@ async def measure(url: str, *, tasks: int, slots: int) -> float:
     done = 0
     begun = ended = 0.0
 
-    async def nothing(claim: Claim, leash: Leash) -> Ending:
+    async def nothing(claim: Claim, _leash: Leash) -> Ending:
         nonlocal done, begun, ended
         begun = begun or time.perf_counter()
         done += 1
