@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 from cyclopts import Parameter
 from rich.console import RenderableType
 
-from orchestrator import __version__, app, logs, rehearsal
+from orchestrator import __version__, app, logs
 from orchestrator.cli import output, screen, signals
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
@@ -94,6 +94,9 @@ def _credentials(loaded: Settings) -> bool:
 
 @asynccontextmanager
 async def _rehearsal(script: Path | None) -> AsyncIterator[str]:
+    # Lazily, as its web server takes 10 MiB and a worker that uses a model needs none.
+    from orchestrator import rehearsal  # noqa: PLC0415 - loaded only for a rehearsal
+
     chosen = rehearsal.DEFAULT if script is None else rehearsal.load(script)
     async with rehearsal.serve(chosen) as server:
         yield server.url

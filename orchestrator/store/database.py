@@ -17,7 +17,6 @@ from orchestrator.store import engines, faults
 from orchestrator.store.outbox import Topic, flush, open_outbox
 from orchestrator.store.tables import REVISION
 from orchestrator.store.wake import Bell, Listener
-from orchestrator.store.wake_postgres import NotifyBell
 from orchestrator.store.wake_sqlite import PipeBell
 
 Transaction: TypeAlias = Connection
@@ -159,6 +158,9 @@ def open_database(url: str, *, migrate: bool | None = None) -> Database:
     if parsed.get_backend_name() == "sqlite":
         database = _open_sqlite(parsed, place, create=migrate is not False)
     else:
+        # Lazily, as psycopg takes 10 MiB and most installations never need it.
+        from orchestrator.store.wake_postgres import NotifyBell  # noqa: PLC0415 - loaded only for PostgreSQL
+
         engine = engines.postgresql(parsed)
         database = Database(
             place=place,

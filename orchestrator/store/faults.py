@@ -3,8 +3,7 @@
 import sqlite3
 from typing import Final
 
-import psycopg
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from orchestrator.domain.errors import Conflict, DatabaseUnavailable, OrchestratorError
 
@@ -50,13 +49,12 @@ def translated(error: DBAPIError, place: str) -> OrchestratorError:
     if isinstance(original, sqlite3.Error):
         code = getattr(original, "sqlite_errorcode", None)
         template = None if code is None else _SQLITE.get(code & 0xFF)
-    elif isinstance(original, psycopg.Error):
-        template = _POSTGRESQL.get(original.sqlstate or "")
-    else:
-        template = None
+    else:  # psycopg is not named here: a process that works on SQLite does not load it
+        template = _POSTGRESQL.get(getattr(original, "sqlstate", None) or "")
     if template is not None:
         return DatabaseUnavailable(template.format(place=place, detail=detail))
-    if error.connection_invalidated or isinstance(original, psycopg.OperationalError):
+    unreachable = isinstance(error, OperationalError) and not isinstance(original, sqlite3.Error)
+    if error.connection_invalidated or unreachable:
         return DatabaseUnavailable(
             f"{place} cannot be reached ({detail}). Check that it runs and that the address is right."
         )
