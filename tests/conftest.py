@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+pytest_plugins = ["databases"]
+
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 

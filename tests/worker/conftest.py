@@ -1,7 +1,6 @@
 """A worker in a laboratory: real databases, a real vault, and the fake agent in the place of Claude Code."""
 
 import asyncio
-import importlib.util
 import itertools
 import json
 import stat
@@ -25,7 +24,7 @@ from orchestrator.harness.claude.config import ClaudeAdapterConfig, Timers
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.harness.process import Isolation, probe
 from orchestrator.store import attempts, events, projects, tasks
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, open_database
 from orchestrator.store.outbox import Topic
 from orchestrator.vault.sync import VaultSync
 from orchestrator.worker.config import WorkerConfig
@@ -33,20 +32,6 @@ from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
 
 TESTS = Path(__file__).parents[1]
-_spec = importlib.util.spec_from_file_location("databases", TESTS / "databases.py")
-assert _spec
-assert _spec.loader
-_databases = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(_databases)
-
-postgres_server = _databases.postgres_server
-sqlite_template = _databases.sqlite_template
-sqlite_url = _databases.sqlite_url
-postgres_url = _databases.postgres_url
-database_url = _databases.database_url
-open_again = _databases.open_again
-database = _databases.database
-
 BOUND = 30.0
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
 
@@ -202,7 +187,7 @@ def open_sqlite(sqlite_url: str) -> Any:
     opened: list[Database] = []
 
     def another() -> Database:
-        opened.append(_databases.open_database(sqlite_url))
+        opened.append(open_database(sqlite_url))
         return opened[-1]
 
     yield another
