@@ -92,9 +92,13 @@ def among(tx: Connection, ids: Iterable[str]) -> Any:
 
 AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql": "= ANY(:ids)"}
 
+# The same as CLAIMABLE, in words that no index fits: the rows are found by their ids, and SQLite would rather
+# read every READY task there is.
+_STILL_CLAIMABLE: Final = "state || '' = 'READY' AND hold IS NULL AND run_at IS NULL"
+
 _CLAIM: Final = {
     dialect: update(tasks)
-    .where(text(f"id {among_ids}"), text(CLAIMABLE))
+    .where(text(f"id {among_ids}"), text(_STILL_CLAIMABLE))
     .values(
         state=TaskState.ASSIGNED.value,
         attempt=tasks.c.attempt + 1,
