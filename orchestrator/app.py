@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -16,6 +16,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
+from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
@@ -27,9 +28,6 @@ from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
-
-DUMMY_KEY: Final = "rehearsal"
-"""What the agent is given as a key in a rehearsal: it wants one, and nobody checks it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,5 +218,5 @@ def gather_secrets(
         found["ANTHROPIC_API_KEY"] = settings.claude.api_key.get_secret_value()
     if rehearsal:
         kept = {name: value for name, value in found.items() if name not in CREDENTIALS}
-        return {**kept, "ANTHROPIC_API_KEY": DUMMY_KEY}
+        return {**kept, "ANTHROPIC_API_KEY": REHEARSAL_KEY}
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 from orchestrator import app
 from orchestrator.domain.profile import UNLIMITED
 from orchestrator.harness.claude.config import CREDENTIALS
+from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.settings import Settings, load
 from orchestrator.store import profiles
 
@@ -55,6 +56,6 @@ def test_a_rehearsal_gets_no_credentials(tmp_path: Path) -> None:
     real = app.gather_secrets(settings, {"AWS_ACCESS_KEY_ID": "real"})
     assert (real["ANTHROPIC_API_KEY"], real["LINTER_TOKEN"]) == ("real", "for a server")
     rehearsed = app.gather_secrets(settings, {"AWS_ACCESS_KEY_ID": "real"}, rehearsal=True)
-    assert rehearsed == {"LINTER_TOKEN": "for a server", "ANTHROPIC_API_KEY": app.DUMMY_KEY}
+    assert rehearsed == {"LINTER_TOKEN": "for a server", "ANTHROPIC_API_KEY": REHEARSAL_KEY}
     assert "real" not in rehearsed.values()
     assert set(rehearsed) & set(CREDENTIALS) == {"ANTHROPIC_API_KEY"}

@@ -21,6 +21,11 @@ UNATTENDED = {
     "MCP_TIMEOUT": "30000",
 }
 
+TODO_LIST = "TodoWrite"
+TASK_LIST = {"TaskCreate", "TaskGet", "TaskList", "TaskUpdate"}
+"""Two ways to keep a list of things to do, of which the command line has one at a time: the second, unless it
+is told otherwise. A profile that names the first gets it."""
+
 REHEARSAL_KEY = "rehearsal"
 """Stands in for a key: a rehearsal never sees a real one."""
 
@@ -38,6 +43,9 @@ def claude_variables(config: ClaudeAdapterConfig, context: TaskContext) -> dict[
     }
     if config.base_url is not None:
         variables["ANTHROPIC_BASE_URL"] = config.base_url
+    granted = set(config.effective.allowed_tools)
+    if TODO_LIST in granted and not granted & TASK_LIST:
+        variables["CLAUDE_CODE_ENABLE_TASKS"] = "0"
     if may_bypass(config):
         variables["IS_SANDBOX"] = "1"  # as root the mode is refused without it
     variables |= config.environment

@@ -42,7 +42,9 @@ from orchestrator.rehearsal import (
     serve,
     steps,
 )
+from orchestrator.vault.document import Parsed, parse
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.real_cli
 Attempting = Callable[..., Any]
 T = TypeVar("T")
@@ -434,6 +436,17 @@ def test_no_tools_at_all_is_none(at_once: Any) -> None:
     [(report, server)] = at_once(ANSWER, allowed_tools=())
     assert report.outcome == Completed(answer="fine")
     assert server.requests[0].tools == ()
+
+
+def test_every_tool_of_the_starter_profiles_is_really_there(at_once: Any) -> None:
+    """A profile that names a tool which the command line has under another name promises too much."""
+    for document in sorted((ROOT / "vault" / "agent-types").glob("*/profile.md")):
+        parsed = parse(document.read_bytes(), profile_id=document.parent.name)
+        assert isinstance(parsed, Parsed)
+        assert parsed.profile.allowed_tools
+        [(report, server)] = at_once(ANSWER, allowed_tools=parsed.profile.allowed_tools)
+        assert set(server.requests[0].tools) == set(parsed.profile.allowed_tools), document
+        assert report.warnings == ()
 
 
 def test_a_slow_reader_loses_nothing(attempt: Attempting, real_cli: str) -> None:
