@@ -1,6 +1,7 @@
 """How a migration runs: on the connection it is given, in that connection's transaction."""
 
 from alembic import context
+
 from orchestrator.store.tables import metadata
 
 connection = context.config.attributes.get("connection")

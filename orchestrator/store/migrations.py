@@ -4,13 +4,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import orchestrator
-from alembic import command
 
 _MIGRATING: Final = 0x6F72636866  # an advisory lock of ours, next to the outbox's
 

@@ -131,9 +131,7 @@ def real_cli(request: pytest.FixtureRequest) -> str:
     """Each real command line that is at hand."""
     path = EXECUTABLES[request.param]
     if not path.is_file():
-        pytest.skip(
-            f"Claude Code {request.param} is not there; with npm, `make second-cli` fetches it"
-        )
+        pytest.skip(f"Claude Code {request.param} is not there; with npm, `make second-cli` fetches it")
     return str(path)
 
 
