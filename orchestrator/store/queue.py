@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, text, update
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.task import Claim, TaskState
@@ -164,6 +164,20 @@ _FENCE: Final = (
     & (tasks.c.claimed_by == bindparam("b_worker"))
     & (tasks.c.attempt == bindparam("b_attempt"))
 )
+
+
+_LOOK: Final = {
+    dialect: select(tasks.c.id, tasks.c.attempt, tasks.c.cancel_requested).where(
+        text(f"id {among_ids}"), tasks.c.claimed_by == bindparam("worker")
+    )
+    for dialect, among_ids in AMONG.items()
+}
+
+
+def look(tx: Connection, ids: Collection[str], *, worker: str) -> list[Beat]:
+    """What a heartbeat would answer, without extending anything and without a write."""
+    rows = tx.execute(_LOOK[tx.dialect.name], {"ids": among(tx, ids), "worker": worker})
+    return [Beat(task_id=row[0], attempt=row[1], cancel_requested=bool(row[2])) for row in rows]
 
 
 def fence(claim: Claim) -> dict[str, Any]:

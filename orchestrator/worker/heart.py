@@ -9,6 +9,7 @@ import structlog
 
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.outcome import Cancelled
+from orchestrator.domain.task import Claim
 from orchestrator.store import queue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.queue import Beat
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Heart:
-    """Beats by itself, and at once when asked to. `draining` is announced with each beat."""
+    """Beats by itself, and looks in between when asked to. `draining` is announced with each beat."""
 
     def __init__(
         self,
@@ -37,19 +38,33 @@ class Heart:
         self._running = running
         self._monotonic = monotonic
         self._last = monotonic()
-        self._now = asyncio.Event()
+        self._asked = asyncio.Event()
 
-    def hurry(self) -> None:
-        """Something may have been asked of us: look now."""
-        self._now.set()
+    def look(self) -> None:
+        """Something changed: see whether a cancel was asked for. It only reads: a write would be one more
+        change to look at."""
+        self._asked.set()
 
     async def keep_beating(self) -> None:
+        due = self._monotonic() + self._config.heartbeat_seconds
         while True:
+            self._asked.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._config.heartbeat_seconds):
-                    await self._now.wait()
-            self._now.clear()
+                async with asyncio.timeout(due - self._monotonic()):
+                    await self._asked.wait()
+            if self._monotonic() < due:
+                await self._look()
+                continue
             await self.beat()
+            due = self._monotonic() + self._config.heartbeat_seconds
+
+    async def _look(self) -> None:
+        claims = self._running.claims()
+        ids = [claim.task.id for claim in claims]
+        try:
+            self._hear(claims, await self._database.read(queue.look, ids, worker=self._worker))
+        except DatabaseUnavailable as error:
+            log.warning("heartbeat.failed", error=str(error))
 
     async def beat(self) -> None:
         """Extend every lease. An attempt whose claim is no longer ours is ended, and so is every attempt when
@@ -70,6 +85,9 @@ class Heart:
                 self._lose([key_of(claim) for claim in claims], "the database could not be reached in time")
             return
         self._last = begun
+        self._hear(claims, beats)
+
+    def _hear(self, claims: Sequence[Claim], beats: Sequence[Beat]) -> None:
         ours = {(beat.task_id, beat.attempt): beat for beat in beats}
         lost = [key for key in map(key_of, claims) if key not in ours]
         self._lose(lost, "another worker took it back")

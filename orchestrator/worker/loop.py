@@ -235,14 +235,13 @@ class Worker:
         seconds = min([self._config.poll_seconds, *(max(at - now, 0.01) for at in moments)])
         if await self._listener.wait(seconds):
             if self._running.any_at_work and not self._running.any_finished:
-                self._heart.hurry()
+                self._heart.look()
         else:
             self._looked_at = 0.0
 
     async def _drain(self, stop: Stop) -> None:
         """Let attempts finish for a while, then interrupt them; when told again, end them."""
         self._stopping = self._heart.draining = True
-        self._heart.hurry()
         deadline = asyncio.get_running_loop().time() + self._config.drain_seconds
         log.info("worker.draining", worker=self.id, seconds=self._config.drain_seconds)
         while self._running.any_at_work or self._running.any_finished:
