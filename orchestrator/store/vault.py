@@ -22,7 +22,7 @@ from orchestrator.domain.vault import (
     VaultChanges,
     VaultKnown,
 )
-from orchestrator.store import profiles, servers
+from orchestrator.store import profiles, servers, tasks
 from orchestrator.store.outbox import announce, mark_changed
 from orchestrator.store.profile_rows import values_of
 from orchestrator.store.servers import SYSTEM
@@ -79,6 +79,7 @@ def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
     _write_revisions(tx, profiles, now)
     _write_state(tx, results, now)
     announce(tx, *_events(changes, now))
+    tasks.reconsider(tx)  # what a profile or a missing server holds may go on
     mark_changed(tx)
 
 

@@ -221,6 +221,15 @@ def test_a_profile_with_an_undefined_server_holds_the_task(sqlite_lab) -> None:
     assert "linear" in (task.hold_message or "")
 
 
+def test_a_task_that_its_profile_held_goes_on_as_soon_as_the_vault_allows(sqlite_lab) -> None:
+    lab = sqlite_lab
+    lab.write_profile("reviewer", allowed=["Read"], servers=["linear"])
+    task_id = lab.ask(profile_id="reviewer")
+    assert lab.settle(task_id)[0].hold == "server_undefined"
+    lab.write_profile("reviewer", allowed=["Read"])
+    assert lab.settle(task_id)[0].state is S.COMPLETED
+
+
 def test_a_harness_that_is_not_here_holds_the_task(sqlite_lab) -> None:
     path = sqlite_lab.write_profile("reviewer", text="---\nid: reviewer\nharness: codex\n---\n")
     assert path.exists()
