@@ -62,6 +62,7 @@ def _details(details: attempts.AttemptDetails) -> Iterator[RenderableType]:
             ("ended", times.shown(attempt.ended_at)),
             ("used", f"${used.cost_usd:.4f}, {used.turns} turns, {used.output_tokens:,} tokens out"),
             ("session", attempt.session_id),
+            ("checkout", attempt.snapshot and attempt.snapshot.checkout),
         )
     )
     if (under := attempt.snapshot) is not None:

@@ -103,6 +103,8 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
         )
         if attempt.message:
             yield output.text(f"  {attempt.message}", "dim")
+        if attempt.checkout:
+            yield output.text(f"  worked in {attempt.checkout}", "dim")
 
 
 def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:

@@ -29,6 +29,8 @@ class AttemptSummary:
     profile_id: str | None
     rehearsal: bool
     cost_usd: float
+    checkout: str | None = None
+    """The directory it worked in; of a git repository, a worktree on the branch `orchestrator/<task>`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,4 +151,5 @@ def _summary(attempt: Attempt) -> AttemptSummary:
         profile_id=under.profile_id if under else None,
         rehearsal=under.rehearsal if under else False,
         cost_usd=attempt.usage.cost_usd,
+        checkout=under.checkout if under else None,
     )
