@@ -43,6 +43,8 @@ class NewTask:
     timeout_seconds: float | None = None
     max_budget_usd: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    parent_id: str | None = None
+    """The task whose agent asks for it; `None` when a person does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +82,8 @@ class Task:
     result: str | None = None
     """The agent's final answer, or the message that says why it ended otherwise."""
     finished_at: float | None = None
+    parent_id: str | None = None
+    """The task whose agent asked for this one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """The tables: every column, key and index of the database, for SQLite and PostgreSQL alike."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     text,
 )
 
+from orchestrator.store.column_sets import definition_columns, task_columns
 from orchestrator.store.columns import (
     Json,
     Key,
@@ -32,7 +33,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -45,34 +46,12 @@ metadata: Final = MetaData(
 )
 
 
-def _definition() -> list[Column[Any]]:
-    """What a profile and an overlay have in common; an empty value means inherit."""
-    return [
-        blank("description"),
-        blank("model"),
-        blank("permission_mode"),
-        json_document("allowed_tools", "[]"),
-        json_document("mcp_servers"),  # '{}' is a legacy default; read as an empty list
-        blank("system_prompt_suffix"),
-        json_document("install"),
-        moment("created_at"),
-        moment("updated_at"),
-        blank("harness"),
-        json_document("denied_tools", "[]"),
-        json_document("tags", "[]"),
-        json_document("limits"),
-        json_document("settings"),
-        blank("digest"),
-        Column("removed_at", Real),
-    ]
-
-
 agent_profiles: Final = Table(
     "agent_profiles",
     metadata,
     Column("id", Key, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    *_definition(),
+    *definition_columns(),
     # Who governs it: never written from the vault, or whoever can write a file could approve himself.
     Column("owner", Text),
     flag("instance_shared"),
@@ -88,7 +67,7 @@ profile_overlays: Final = Table(
     Column("project_id", Key, primary_key=True),
     Column("profile_id", Key, primary_key=True),
     Column("name", Text, nullable=False),
-    *_definition(),
+    *definition_columns(),
 )
 
 profile_revisions: Final = Table(
@@ -139,36 +118,6 @@ bindings: Final = Table(
 )
 
 
-def _task_columns() -> list[Column[Any]]:
-    """What a task keeps when it is archived."""
-    return [
-        Column("title", Prose, nullable=False),
-        Column("prompt", Prose, nullable=False),
-        Column("state", Text, nullable=False),
-        moment("created_at"),
-        moment("updated_at"),
-        Column("priority", Integer, nullable=False),
-        Column("run_at", Real),
-        number("attempt"),
-        number("failures"),
-        number("max_attempts", "3"),
-        Column("timeout_seconds", Real),
-        Column("max_budget_usd", Real),
-        json_document("labels"),
-        Column("hold", Text),
-        Column("hold_message", Prose),
-        Column("hold_until", Real),
-        Column("claimed_by", Key),
-        Column("lease_until", Real),
-        flag("cancel_requested"),
-        Column("session_id", Text),
-        Column("result", Prose),
-        Column("finished_at", Real),
-        Column("schedule_id", Key),
-        Column("scheduled_for", Real),
-    ]
-
-
 CLAIMABLE: Final = "state = 'READY' AND hold IS NULL AND run_at IS NULL"
 """What a worker may take now. Queries repeat these very words, with literals and not parameters, or
 neither planner uses the index. `docs/database.md` says who clears `run_at` and `hold`."""
@@ -192,7 +141,7 @@ tasks: Final = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
-    *_task_columns(),
+    *task_columns(),
     Column("profile_id", Key, ForeignKey("agent_profiles.id")),
     # An occurrence of a schedule makes one task, whoever fires it.
     partial("tasks_scheduled", "schedule_id", "scheduled_for", where="schedule_id IS NOT NULL", unique=True),
@@ -201,6 +150,7 @@ tasks: Final = Table(
     partial("tasks_waiting", "run_at", where=WAITING),
     partial("tasks_held", "hold_until", where=HELD),
     partial("tasks_by_profile", "profile_id", where="profile_id IS NOT NULL"),
+    partial("tasks_by_parent", "parent_id", "created_at", "id", where="parent_id IS NOT NULL"),
     Index("tasks_by_age", "created_at", "id"),
     Index("tasks_by_project", "project_id", "created_at", "id"),
     Index("tasks_by_state", "state", "created_at", "id"),
@@ -211,7 +161,7 @@ archived_tasks: Final = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("project_id", Key, nullable=False),
-    *_task_columns(),
+    *task_columns(),
     moment("archived_at"),
     Column("profile_id", Text),
     Index("archived_tasks_by_project", "project_id", "archived_at", "id"),
@@ -290,6 +240,20 @@ attempt_messages: Final = Table(
     Column("kind", Text, nullable=False),
     json_document("body"),
     ForeignKeyConstraint(["task_id", "number"], ["attempts.task_id", "attempts.number"], ondelete="CASCADE"),
+)
+
+# What an agent asked a person, and the answer. One question ends an attempt, so each has one at most.
+questions: Final = Table(
+    "questions",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("question", Prose, nullable=False),
+    moment("asked_at"),
+    Column("answer", Prose),
+    Column("answered_at", Real),
+    Column("answered_by", Text),
+    ForeignKeyConstraint(["task_id", "attempt"], ["attempts.task_id", "attempts.number"], ondelete="CASCADE"),
 )
 
 # A system-wide row has the empty project: a primary key cannot hold NULL.
@@ -397,4 +361,6 @@ tokens: Final = Table(
     Column("expires_at", Real),
     Column("revoked_at", Real),
     Column("used_at", Real),
+    # Settling takes the tokens of what has ended; without the index that reads all there ever were.
+    partial("tokens_of_attempts", "task_id", "attempt", where="revoked_at IS NULL AND task_id IS NOT NULL"),
 )

@@ -53,6 +53,7 @@ def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
         timeout_seconds=new.timeout_seconds,
         max_budget_usd=new.max_budget_usd,
         labels=_labels(new.labels),
+        parent_id=new.parent_id,
     )
     try:
         tx.execute(_INSERT, values_of(task))
