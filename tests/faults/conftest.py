@@ -73,6 +73,9 @@ class Site:
         assert found is not None
         return found
 
+    def completed(self) -> int:
+        return self.database.read_sync(projects.count_tasks, "acme").get("COMPLETED", 0)
+
     def kinds(self, task_id: str) -> list[str]:
         stored = self.database.read_sync(events.after, 0, task_id=task_id, limit=10_000)
         return [one.event.kind for one in stored]
