@@ -6,6 +6,7 @@ from orchestrator.domain import errors
 
 STATUS: Final[dict[type[errors.OrchestratorError], int]] = {
     errors.InvalidInput: 422,
+    errors.NotPermitted: 403,
     errors.NotFound: 404,
     errors.AlreadyExists: 409,
     errors.Conflict: 409,
@@ -18,6 +19,7 @@ STATUS: Final[dict[type[errors.OrchestratorError], int]] = {
 """HTTP status of each error; one that is not here has that of its nearest base."""
 
 TITLES: Final[dict[int, str]] = {
+    403: "Not permitted",
     404: "Not found",
     409: "Not possible in the current state",
     422: "Invalid input",

@@ -38,6 +38,12 @@ class Conflict(OrchestratorError):
     code = "conflict"
 
 
+class NotPermitted(OrchestratorError):
+    """Who asks may not do this; nothing was changed."""
+
+    code = "not-permitted"
+
+
 class IllegalTransition(Conflict):
     """The task is not in a state from which this can happen."""
 

@@ -155,8 +155,9 @@ def rescue(task: Task, *, now: float, losses: int, jitter: float) -> Task:
 
 
 def answer(task: Task, *, now: float) -> Task:
+    """The next attempt goes on in the session that asked."""
     check("answer", task, _S.READY)
-    return replace(task, state=_S.READY, run_at=None, updated_at=now)
+    return replace(task, state=_S.READY, run_at=None, result=None, updated_at=now)
 
 
 def pause(task: Task, *, now: float, until: float | None = None) -> Task:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
 from orchestrator.domain.task import TERMINAL, Task, TaskState
-from orchestrator.store import dependencies
+from orchestrator.store import callers, dependencies
 from orchestrator.store.outbox import announce
 from orchestrator.store.tables import CLAIMED, attempts, tasks
 from orchestrator.store.task_rows import COLUMNS, save, task_of
@@ -79,6 +79,7 @@ def rescue_from(tx: Connection, workers: Sequence[str], *, now: float, jitter: f
 
 def _take_back(tx: Connection, rows: Sequence[Row[Any]], now: float, jitter: float) -> list[Rescued]:
     rescued = [_one(tx, task_of(row), now, jitter) for row in rows]
+    callers.revoke(tx, (one.task_id for one in rescued), now=now)
     over = [one.task_id for one in rescued if one.state in TERMINAL]
     dependencies.after_ending(tx, over, now=now)
     return rescued

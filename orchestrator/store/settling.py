@@ -11,7 +11,7 @@ from orchestrator.domain.ending import Ending
 from orchestrator.domain.event import Event
 from orchestrator.domain.outcome import Cancelled
 from orchestrator.domain.task import CLAIMED, TERMINAL, Settlement, TaskState
-from orchestrator.store import dependencies
+from orchestrator.store import callers, dependencies
 from orchestrator.store.columns import dumps, prose
 from orchestrator.store.outbox import announce, mark_changed
 from orchestrator.store.queue import AMONG, among
@@ -90,6 +90,7 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
         rows = {"rows": parameter(_row(one, now) for one in recorded), "worker": worker, "now": now}
         tx.execute(_SETTLE_TASKS[tx.dialect.name], rows)
         tx.execute(_END_ATTEMPTS[tx.dialect.name], rows)
+        callers.revoke(tx, (one.claim.task.id for one in recorded), now=now)
         announce(tx, *(fact for one in recorded for fact in _facts(one, now)))
         over = [one.claim.task.id for one in recorded if one.settlement.state in TERMINAL]
         dependencies.after_ending(tx, over, now=now)

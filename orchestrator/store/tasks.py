@@ -87,6 +87,7 @@ def list_tasks(
     states: Collection[TaskState] | None = None,
     profile_id: str | None = None,
     labels: Mapping[str, str] | None = None,
+    parent_id: str | None = None,
     before: str | None = None,
     limit: int = 100,
 ) -> list[Task]:
@@ -105,6 +106,8 @@ def list_tasks(
         query = query.where(tasks.c.state.in_([state.value for state in states]))
     if profile_id is not None:
         query = query.where(tasks.c.profile_id == profile_id)
+    if parent_id is not None:
+        query = query.where(tasks.c.parent_id == parent_id)
     for key, value in (labels or {}).items():
         query = query.where(_labelled(tx, key, value))
     if before is not None:
