@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 MIN_CHARGE: Final = 1.0
@@ -70,15 +71,17 @@ def schedule(snapshot: Snapshot) -> list[tuple[str, int]]:
         _Turn(snapshot.shares.get(project, Share(project_id=project)), tasks)
         for project, tasks in _by_project(snapshot.waiting).items()
     ]
-    open_turns = [turn for turn in turns if turn.has_more]
+    # A pick changes the place of its own project only, and no two keys are equal: each ends in a task's id.
+    queue = [(turn.key(), turn) for turn in turns if turn.has_more]
+    heapify(queue)
     picks: list[tuple[str, int]] = []
     for slot in sorted(snapshot.slots):
-        if not open_turns:
+        if not queue:
             break
-        turn = min(open_turns, key=_Turn.key)
+        _, turn = heappop(queue)
         picks.append((turn.take(), slot))
-        if not turn.has_more:
-            open_turns.remove(turn)
+        if turn.has_more:
+            heappush(queue, (turn.key(), turn))
     return picks
 
 

@@ -51,6 +51,10 @@ DUE_SECONDS = 0.5
 """How often a busy worker looks for tasks whose time has come; an idle one wakes exactly then."""
 
 
+RETRY_SECONDS = 0.5
+"""While a worker that drains cannot record its last attempts."""
+
+
 class Worker:
     """One for a process. Everything it starts ends with `run`."""
 
@@ -92,6 +96,7 @@ class Worker:
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
+        self._away = False
         self._due_at: float | None = None
         self._looked_at = 0.0
 
@@ -118,12 +123,14 @@ class Worker:
         try:
             turned = await self._database.run(turn, await self._order(endings), self._verdicts.judge)
         except DatabaseUnavailable as error:
+            self._away = True
             self._running.give_back(endings)
             log.warning("worker.delayed", error=str(error), unrecorded=len(endings))
             return 0
         except BaseException:
             self._running.give_back(endings)
             raise
+        self._away = False
         self._take_in(turned, endings)
         return len(turned.recorded) + len(turned.claims) + turned.held
 
@@ -245,16 +252,18 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + self._config.drain_seconds
         log.info("worker.draining", worker=self.id, seconds=self._config.drain_seconds)
         while self._running.any_at_work or self._running.any_finished:
-            await self.run_once()
+            recorded = await self.run_once()
             left = deadline - asyncio.get_running_loop().time()
             if stop.now.is_set():
                 self._running.end_all(Interrupted())
             elif left <= 0:
                 self._running.ask_all(Interrupted())
-            if self._running.any_at_work and not self._running.any_finished:
+            if self._running.any_finished:
+                if stop.now.is_set() and self._away:
+                    break  # the leases run out, and others take over
+                await asyncio.sleep(0 if recorded else RETRY_SECONDS)
+            elif self._running.any_at_work:
                 await self._listener.wait(min(left, 1.0) if left > 0 else 1.0)
-            elif self._running.any_finished:
-                await asyncio.sleep(0)
 
     async def _keep_rescuing(self) -> None:
         while True:
