@@ -18,7 +18,7 @@ class WorkerConfig:
     """The slow look behind the wake-up by the database."""
     drain_seconds: float = 20.0
     """How long running attempts may go on after a stop was asked for, before they are interrupted."""
-    per_project: int = 32
+    per_project: int = 8
     """Waiting tasks of a project that are looked at in one turn, at least as many as there are free slots."""
     window_seconds: float = 3600.0
     """The recent past that fairness between projects looks at."""
