@@ -54,7 +54,7 @@ async def measure(url: str, *, tasks: int, slots: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=40_000, help="tasks to run")
-    parser.add_argument("--slots", type=int, default=256, help="attempts at once")
+    parser.add_argument("--slots", type=int, default=1000, help="attempts at once: the size of a group")
     parser.add_argument("--backlogs", type=int, nargs="+", default=[0, 100_000, 1_000_000])
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
     given = parser.parse_args()
