@@ -26,6 +26,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
         {
             "add": Entry("task_change:add", "Ask for a task."),
             "edit": Entry("task_change:edit", "Change a task that has not ended."),
+            "answer": Entry("task_answer:answer", "Answer what an agent asked; its session goes on."),
             "cancel": Entry("task_change:cancel", "Cancel a task; a running agent is stopped."),
             "retry": Entry("task_change:retry", "Try a task again that failed, was cancelled or is blocked."),
             "list": Entry("task_show:list_", "List tasks, newest first."),

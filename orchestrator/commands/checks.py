@@ -31,7 +31,7 @@ def check_id(value: str, field: str) -> str:
 
 
 def check_title(value: str, field: str = "title") -> str:
-    title = " ".join(_storable(value, field).split())
+    title = " ".join(storable(value, field).split())
     if not title:
         raise InvalidInput(f"{field} must not be empty", field=field)
     if len(title) > TITLE_CHARACTERS:
@@ -41,8 +41,17 @@ def check_title(value: str, field: str = "title") -> str:
     return title
 
 
+def check_text(value: str, field: str, *, most: int) -> str:
+    """Some text, of at most so many characters. Raises InvalidInput."""
+    if not storable(value, field).strip():
+        raise InvalidInput(f"{field} must not be empty", field=field)
+    if len(value) > most:
+        raise InvalidInput(f"{field} must have at most {most:,} characters, got {len(value):,}", field=field)
+    return value
+
+
 def check_prompt(value: str) -> str:
-    if not _storable(value, "prompt").strip():
+    if not storable(value, "prompt").strip():
         raise InvalidInput("prompt must not be empty", field="prompt")
     size = len(value.encode())
     if size > PROMPT_BYTES:
@@ -76,12 +85,12 @@ def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
             raise InvalidInput(
                 f"{where}: names and values of labels have 1 to {LABEL_CHARACTERS} characters", field=where
             )
-        _storable(key, where)
-        _storable(value, where)
+        storable(key, where)
+        storable(value, where)
     return dict(labels)
 
 
-def _storable(value: str, field: str) -> str:
+def storable(value: str, field: str) -> str:
     """Text that every database and the agent's stdin can carry."""
     if "\x00" in value:
         raise InvalidInput(f"{field} must not contain a NUL character", field=field)

@@ -51,7 +51,7 @@ async def explain_task(use: Use, request: NamedTask) -> Explanation:
     now = use.clock()
 
     def read(tx: Transaction) -> tuple[Facts, Attempt | None, Catalog]:
-        task = known_task(tx, request.task_id)
+        task = known_task(tx, request.task_id, caller=use.caller)
         tried = attempts.of_task(tx, task.id)
         catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
         return _facts(tx, task, now), tried[-1] if tried else None, catalog

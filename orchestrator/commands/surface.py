@@ -3,6 +3,8 @@
 from typing import Final
 
 from orchestrator.commands import (
+    agent,
+    answers,
     attempts,
     doctor,
     effective,
@@ -61,6 +63,29 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         result=tasks.TaskMoved,
         handler=tasks.retry_task,
         changes=True,
+    ),
+    Command(
+        name="answer_task",
+        request=answers.AnswerTask,
+        result=answers.TaskAnswered,
+        handler=answers.answer_task,
+        changes=True,
+    ),
+    Command(
+        name="ask_human",
+        request=agent.AskHuman,
+        result=agent.HumanAsked,
+        handler=agent.ask_human,
+        changes=True,
+        who=Who.ANYONE,
+    ),
+    Command(
+        name="report_progress",
+        request=agent.ReportProgress,
+        result=agent.ProgressReported,
+        handler=agent.report_progress,
+        changes=True,
+        who=Who.ANYONE,
     ),
     Command(
         name="explain_task",

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.commands import checks
-from orchestrator.commands.encoding import INLINE
+from orchestrator.commands.encoding import INLINE, OPTIONAL
 from orchestrator.commands.projects import known_project
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
 from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.question import Question
 from orchestrator.domain.task import Task, TaskState
-from orchestrator.store import attempts, tasks
+from orchestrator.store import attempts, questions, tasks
 from orchestrator.store.database import Transaction
 
 PAGE: int = 500
@@ -40,6 +41,8 @@ class TaskDetails:
     task: Task = field(metadata=INLINE)
     depends_on: tuple[str, ...]
     attempts: tuple[AttemptSummary, ...]
+    questions: tuple[Question, ...] = field(default=(), metadata=OPTIONAL)
+    """What its agents asked, and the answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,8 @@ class ListTasks:
     states: tuple[TaskState, ...] = ()
     profile_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    parent_id: str | None = None
+    """Those that the agents of this task asked for; an agent sees no others than its own."""
     before: str | None = None
     """`next` of the page before."""
     limit: int = 50
@@ -83,11 +88,12 @@ async def get_task(use: Use, request: NamedTask) -> TaskDetails:
     """Show a task and its attempts."""
 
     def read(tx: Transaction) -> TaskDetails:
-        task = known_task(tx, request.task_id)
+        task = known_task(tx, request.task_id, caller=use.caller)
         return TaskDetails(
             task=task,
             depends_on=tuple(tasks.dependencies(tx, task.id)),
             attempts=tuple(map(_summary, attempts.of_task(tx, task.id))),
+            questions=tuple(questions.of_task(tx, task.id)),
         )
 
     return await use.database.read(read)
@@ -101,6 +107,7 @@ async def list_tasks(use: Use, request: ListTasks) -> TaskPage:
         checks.check_id(request.profile_id, "profile_id")
 
     def read(tx: Transaction) -> list[Task]:
+        parent_id = _parent(tx, use, request)
         if request.project_id is not None:
             known_project(tx, request.project_id)
         return tasks.list_tasks(
@@ -109,7 +116,8 @@ async def list_tasks(use: Use, request: ListTasks) -> TaskPage:
             states=request.states,
             profile_id=request.profile_id,
             labels=request.labels,
-            before=None if request.before is None else known_task(tx, request.before, "before").id,
+            parent_id=parent_id,
+            before=_before(tx, use, request),
             limit=request.limit + 1,
         )
 
@@ -120,6 +128,18 @@ async def list_tasks(use: Use, request: ListTasks) -> TaskPage:
         count=len(page),
         next=page[-1].id if len(found) > len(page) else None,
     )
+
+
+def _parent(tx: Transaction, use: Use, request: ListTasks) -> str | None:
+    if use.caller.agent is not None:
+        return use.caller.agent.task_id
+    return None if request.parent_id is None else known_task(tx, request.parent_id, "parent_id").id
+
+
+def _before(tx: Transaction, use: Use, request: ListTasks) -> str | None:
+    if request.before is None:
+        return None
+    return known_task(tx, request.before, "before", caller=use.caller).id
 
 
 def _row(task: Task) -> TaskRow:

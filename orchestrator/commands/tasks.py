@@ -8,7 +8,8 @@ from orchestrator.commands import checks, ids
 from orchestrator.commands.command import UNCHANGED, Unchanged, changed
 from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.projects import known_profile, known_project, only_project
-from orchestrator.commands.use import Use
+from orchestrator.commands.subtasks import confined, is_own
+from orchestrator.commands.use import Caller, Use
 from orchestrator.domain.errors import Conflict, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED, TERMINAL, NewTask, Task, TaskState
 from orchestrator.store import tasks
@@ -17,8 +18,10 @@ from orchestrator.store.database import Transaction
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CreateTask:
+    """What an agent asks for runs under the agent's own profile, or one that grants nothing more."""
+
     project_id: str | None = None
-    """Absent: the only project there is."""
+    """Absent: the only project there is; for an agent, its own."""
     title: str | None = None
     """Absent: the beginning of the prompt."""
     prompt: str | None = None
@@ -98,11 +101,16 @@ async def create_task(use: Use, request: CreateTask) -> TaskCreated:
     _check_numbers(wanted)
     task_id = ids.new_id(now, use.random())
 
+    agent = use.caller.agent
+    project_id = request.project_id or (agent.project_id if agent else None)
+
     def write(tx: Transaction) -> tuple[Task, bool]:
-        project = only_project(tx) if request.project_id is None else known_project(tx, request.project_id)
+        project = only_project(tx) if project_id is None else known_project(tx, project_id)
         known_profile(tx, wanted.profile_id, "profile_id")
-        needs = tuple(known_task(tx, needed, "depends_on").id for needed in wanted.depends_on)
+        needs = tuple(known_task(tx, one, "depends_on", caller=use.caller).id for one in wanted.depends_on)
         new = replace(wanted, project_id=project.id, depends_on=needs)
+        if agent is not None:
+            new = confined(tx, use, agent, new)
         return tasks.create(tx, new, task_id=task_id, now=now), project.paused
 
     task, paused = await use.database.run(write)
@@ -168,11 +176,15 @@ async def retry_task(use: Use, request: NamedTask) -> TaskMoved:
     return _moved(await use.database.run(write))
 
 
-def known_task(tx: Transaction, text: str, field: str = "task_id") -> Task:
-    """The task with this id, or the only one whose id begins or ends so.
+def known_task(tx: Transaction, text: str, field: str = "task_id", *, caller: Caller | None = None) -> Task:
+    """The task with this id, or the only one whose id begins or ends so. For an agent there is nothing but
+    the task it works on and those it asked for, by their whole ids.
     Raises NotFound, or InvalidInput naming the candidates when there are several."""
     wanted = ids.fragment(text, field=field)
     found = [wanted] if len(wanted) == ids.LENGTH else tasks.find_ids(tx, wanted, limit=6)
+    if caller is not None and caller.agent is not None:
+        agent = caller.agent
+        found = [one for one in (text,) if is_own(tx, agent, one)]
     if len(found) > 1:
         raise InvalidInput(
             f"{field} {text!r} fits several tasks: {', '.join(found)}; give more characters", field=field

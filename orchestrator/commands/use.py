@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who asks. `task_id` is set when it is an agent, which works on that task."""
+    """Who asks: a person or a program of his, or an agent at work, which has an `agent`."""
 
     name: str = "operator"
-    task_id: str | None = None
+    agent: "Agent | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """An agent as a caller: the attempt it works in, and what it was granted when that began."""
+
+    task_id: str
+    attempt: int
+    project_id: str
+    effective: EffectiveProfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,6 +100,11 @@ def grants(effective: EffectiveProfile, tool_name: str) -> bool:
     return any(covers(rule(allowed), name) for allowed in effective.allowed_tools for name in asked)
 
 
+def granted_embedded(effective: EffectiveProfile) -> tuple[str, ...]:
+    """The tools of our own server that are granted, sorted."""
+    return tuple(sorted(name for name in EMBEDDED_NAMES if grants(effective, name)))
+
+
 def _server_is_listed(servers: tuple[str, ...], name: str) -> bool:
     return any(name.startswith(mcp_name(server, "")) for server in (*servers, EMBEDDED_SERVER))
 

@@ -30,8 +30,7 @@ def test_a_command_is_what_it_says(command) -> None:
 
 def test_agents_may_call_exactly_what_a_profile_can_grant_them() -> None:
     open_to_agents = {command.name for command in COMMANDS if command.who is Who.ANYONE}
-    of_the_worker = {"ask_human", "report_progress"}
-    assert open_to_agents == EMBEDDED_NAMES - of_the_worker
+    assert open_to_agents == EMBEDDED_NAMES
 
 
 def test_the_tools_that_a_profile_can_name_come_in_order(bench) -> None:
