@@ -6,6 +6,10 @@ import sys
 from typing import Any, TextIO, cast
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+"""Where it went wrong, without the values it went wrong with: these hold prompts and credentials."""
 
 
 class Steadfast:
@@ -35,7 +39,9 @@ def configure(*, style: str = "auto", level: str = "info", stream: TextIO | None
     pretty = style == "console" or (style == "auto" and out.isatty())
     renderer: Any
     if pretty:
-        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+        )
     else:
         renderer = structlog.processors.JSONRenderer(sort_keys=False)
     structlog.configure(
@@ -44,7 +50,7 @@ def configure(*, style: str = "auto", level: str = "info", stream: TextIO | None
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
-            *([] if pretty else [structlog.processors.dict_tracebacks]),
+            *([] if pretty else [_TRACEBACKS]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

@@ -40,3 +40,18 @@ def test_a_closed_stream_loses_the_line_and_nothing_else() -> None:
     logs.configure(style="json", stream=out)
     out.close()
     structlog.get_logger().info("profile.applied")
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_traceback_shows_the_place_and_no_values(style: str) -> None:
+    def fail(secret: str) -> None:
+        raise RuntimeError(len(secret))
+
+    out = io.StringIO()
+    logs.configure(style=style, stream=out)
+    try:
+        fail("-".join(("canary", "value")))
+    except RuntimeError:
+        structlog.get_logger().exception("attempt.fault")
+    assert "RuntimeError" in out.getvalue()
+    assert "canary-value" not in out.getvalue()
