@@ -12,7 +12,6 @@ import structlog
 
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
-from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
@@ -23,6 +22,7 @@ from orchestrator.settings import Settings
 from orchestrator.store.database import Database, open_database
 from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
+from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
@@ -103,20 +103,10 @@ async def running(settings: Settings, *, stop: Stop, rehearsal_url: str | None =
 
 
 def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
-    duties = [_keep_in_step(app)]
+    duties = [keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=app.settings.vault.scan_seconds)]
     if (seconds := watchdog_seconds()) is not None:
         duties.append(_feed_the_watchdog(seconds))
     return duties
-
-
-async def _keep_in_step(app: App) -> None:
-    """Look at the vault again and again: an edit counts for the next attempt."""
-    while True:
-        await asyncio.sleep(app.settings.vault.scan_seconds)
-        try:
-            await app.vault.run_once()
-        except (OrchestratorError, OSError) as error:
-            log.warning("vault.sync_failed", error=str(error))
 
 
 async def _feed_the_watchdog(seconds: float) -> None:
