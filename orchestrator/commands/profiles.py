@@ -73,7 +73,7 @@ async def list_profiles(use: Use, request: ListProfiles) -> ProfileList:
     """List the profiles by name."""
     del request
     found = await use.database.read(profiles.list_profiles)
-    rows = tuple(_summary(profile) for profile in sorted(found, key=lambda p: (p.name.casefold(), p.id)))
+    rows = tuple(summary(profile) for profile in sorted(found, key=lambda p: (p.name.casefold(), p.id)))
     return ProfileList(profiles=rows, count=len(rows))
 
 
@@ -93,7 +93,7 @@ async def get_profile(use: Use, request: GetProfile) -> ProfileDetails:
     return await use.database.read(read)
 
 
-def _summary(profile: AgentProfile) -> ProfileSummary:
+def summary(profile: AgentProfile) -> ProfileSummary:
     return ProfileSummary(
         id=profile.id,
         name=profile.name,

@@ -49,6 +49,11 @@ def get_profile(tx: Connection, profile_id: str) -> AgentProfile | None:
     return None if row is None else profile_of(row, profile_id)
 
 
+def id_of_name(tx: Connection, name: str) -> str | None:
+    """Which profile has this name; `None` when nobody has it."""
+    return tx.execute(select(agent_profiles.c.id).where(agent_profiles.c.name == name)).scalar()
+
+
 def list_profiles(tx: Connection) -> list[AgentProfile]:
     """All of them by name, without the removed ones."""
     query = select(agent_profiles).where(agent_profiles.c.removed_at.is_(None))

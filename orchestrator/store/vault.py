@@ -63,6 +63,11 @@ def known(tx: Connection) -> VaultKnown:
     return VaultKnown(documents=documents, names={row.id: row.name for row in names})
 
 
+def known_digest(tx: Connection, path: str) -> str | None:
+    """That of one document as last read; `None` when there was none."""
+    return tx.execute(select(sync_state.c.digest).where(sync_state.c.path == path)).scalar()
+
+
 def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
     """Write the difference and announce it.
 

@@ -73,11 +73,11 @@ async def carry_out(
     try:
         report = await sync()
     except (OrchestratorError, OSError):
-        await asyncio.to_thread(_put_back, root, changes)
+        await asyncio.to_thread(put_back, root, changes)
         raise
     refused = [c.path for c in changes if c.after is not None and c.path in report.rejected]
     if refused:
-        await asyncio.to_thread(_put_back, root, changes)
+        await asyncio.to_thread(put_back, root, changes)
         await sync()
         raise InvalidInput(f"{refused[0]}: {report.rejected[refused[0]]}")
     return report
@@ -94,11 +94,12 @@ def write_all(root: Path, changes: Sequence[Change]) -> None:
             done.append(change)
             _set(root, change.path, change.after)
     except OSError:
-        _put_back(root, done)
+        put_back(root, done)
         raise
 
 
-def _put_back(root: Path, changes: Sequence[Change]) -> None:
+def put_back(root: Path, changes: Sequence[Change]) -> None:
+    """Undo `write_all`, file by file."""
     for change in reversed(changes):
         # Whoever edited the file in the meantime has the last word.
         if _contents(_place(root, change.path)) == change.after:
