@@ -13,6 +13,7 @@ from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.effective import as_json
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task, TaskState
+from orchestrator.domain.task_limits import limited
 from orchestrator.store import attempts, profiles, projects, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import DAY
@@ -101,7 +102,7 @@ def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]
         attempt=None,
         profile_id=resolved.profile_id,
         tier=resolved.tier,
-        effective=as_json(resolved.effective),
+        effective=as_json(limited(resolved.effective, task)),
         warnings=resolved.warnings,
     )
     return under, None

@@ -66,19 +66,6 @@ def clamp(effective: EffectiveProfile, ceiling: Ceiling) -> EffectiveProfile:
     return _changed(effective, "allowed_tools", left, LESS_DENIED)
 
 
-def task_limits(
-    effective: EffectiveProfile, *, timeout_seconds: float | None, max_budget_usd: float | None
-) -> EffectiveProfile:
-    """With the limits that the task itself asks for: it may set one or tighten it, never loosen it."""
-    asked = {"timeout_seconds": timeout_seconds, "max_budget_usd": max_budget_usd}
-    for field, limit in asked.items():
-        if limit is not None and limit < getattr(effective, field):
-            origins = {**effective.origins, field: "task"}
-            tighter: dict[str, Any] = {field: limit, "origins": origins}
-            effective = replace(effective, **tighter)
-    return effective
-
-
 def _named(profile: AgentProfile | None) -> str:
     return f"profile {profile.id}" if profile is not None else ""
 

@@ -76,3 +76,8 @@ def test_an_overlay_of_the_project_is_its_source(bench) -> None:
 def test_a_profile_that_nobody_has_is_null(bench) -> None:
     shown = bench.do(show_effective_profile, ShowEffectiveProfile(agent_type="nobody", project_id="acme"))
     assert (shown.profile, shown.source, shown.fields) == (None, None, {})
+
+
+def test_the_preview_has_the_tasks_own_limits_as_its_launch_will(bench) -> None:
+    found = explain(bench, profile_id="reviewer", timeout_seconds=60.0)
+    assert found.would_run_under.effective["timeout_seconds"] == {"value": 60.0, "origin": "task"}

@@ -14,7 +14,7 @@ from orchestrator.domain.effective import as_json, from_json
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.grants import grants
 from orchestrator.domain.mcp import McpServer
-from orchestrator.domain.merge import clamp, merge, task_limits
+from orchestrator.domain.merge import clamp, merge
 from orchestrator.domain.profile import (
     IDENTITY_FIELDS,
     MERGED_FIELDS,
@@ -24,6 +24,8 @@ from orchestrator.domain.profile import (
     EffectiveProfile,
 )
 from orchestrator.domain.selection import select_servers
+from orchestrator.domain.task import Task, TaskState
+from orchestrator.domain.task_limits import limited
 from orchestrator.domain.widening import MODE_WIDTH, widened
 
 DEFAULTS = EffectiveProfile(
@@ -355,9 +357,20 @@ def test_a_missing_restrictive_profile_never_runs_wider(anything: Catalog, profi
 
 def test_a_task_may_tighten_its_limits_and_never_loosen_them() -> None:
     effective = merge(DEFAULTS, named(timeout_seconds=60), None, Ceiling(), "acme")
-    limited = task_limits(effective, timeout_seconds=600, max_budget_usd=2)
-    assert (limited.timeout_seconds, limited.origins["timeout_seconds"]) == (60, "profile reviewer")
-    assert (limited.max_budget_usd, limited.origins["max_budget_usd"]) == (2, "task")
+    asked = Task(
+        id="t1",
+        project_id="acme",
+        title="A task",
+        prompt="Do it.",
+        state=TaskState.READY,
+        created_at=0,
+        updated_at=0,
+        timeout_seconds=600,
+        max_budget_usd=2,
+    )
+    tightened = limited(effective, asked)
+    assert (tightened.timeout_seconds, tightened.origins["timeout_seconds"]) == (60, "profile reviewer")
+    assert (tightened.max_budget_usd, tightened.origins["max_budget_usd"]) == (2, "task")
 
 
 @pytest.mark.parametrize(
