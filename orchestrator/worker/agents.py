@@ -1,8 +1,10 @@
 """What an attempt needs of the world: facts, a place to work, an agent to work there."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -12,28 +14,45 @@ from orchestrator.domain.catalog import Catalog, Ceiling
 from orchestrator.domain.context import TaskContext
 from orchestrator.domain.effective import as_json
 from orchestrator.domain.ending import Ending
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import DatabaseUnavailable, NotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.mcp import McpServer
-from orchestrator.domain.outcome import Outcome
+from orchestrator.domain.outcome import (
+    ApiFailed,
+    Asked,
+    Completed,
+    Crashed,
+    Hung,
+    Interrupted,
+    Killed,
+    Outcome,
+    Overloaded,
+    RateLimited,
+)
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.project import Project
+from orchestrator.domain.question import Question
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import Claim, Task
+from orchestrator.domain.tools import EMBEDDED_SERVER
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.platform import PlatformRegistry
-from orchestrator.store import attempts, events, profiles, projects
+from orchestrator.store import attempts, callers, events, profiles, projects, questions
 from orchestrator.store.database import Database, Transaction
 from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.embedded import Address, Pass, pass_for
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.prompt import task_context
 from orchestrator.worker.providers import Providers
-from orchestrator.worker.recorder import recording
+from orchestrator.worker.recorder import RETRY_SECONDS, recording
 from orchestrator.worker.sessions import Sessions
 
 log = structlog.get_logger()
+
+GIVES_WAY: Final = (ApiFailed, Completed, Crashed, Hung, Interrupted, Killed, Overloaded, RateLimited)
+"""Outcomes that a question is put before: with its answer the session goes on in any case."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +62,7 @@ class Known:
     catalog: Catalog
     project: Project
     earlier: tuple[Attempt, ...]
+    questions: tuple[Question, ...] = ()
 
 
 class Agents:
@@ -57,6 +77,7 @@ class Agents:
         providers: Providers,
         secrets: Mapping[str, str],
         ceiling: Ceiling,
+        address: Address | None,
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
@@ -66,6 +87,7 @@ class Agents:
         self._providers = providers
         self._secrets = secrets
         self._ceiling = ceiling
+        self._address = address
         self._clock = clock
         self._random = random
         self._checkouts = Checkouts(config.home)
@@ -95,9 +117,18 @@ class Agents:
         """Raises NotFound when the project was removed."""
         return await self._database.read(self._gather, task)
 
+    async def pass_for(self, effective: EffectiveProfile) -> Pass | None:
+        """What the attempt needs to call tools of ours; `None` when it has none. Raises OSError."""
+        return await pass_for(effective, self._address)
+
     @asynccontextmanager
     async def place(
-        self, task: Task, known: Known, effective: EffectiveProfile, servers: Sequence[McpServer]
+        self,
+        task: Task,
+        known: Known,
+        effective: EffectiveProfile,
+        servers: Sequence[McpServer],
+        admission: Pass | None = None,
     ) -> AsyncIterator[TaskContext]:
         """A checkout and a session made ready, as the agent is told of them.
         Raises CheckoutBusy, CheckoutUnusable and OSError."""
@@ -106,13 +137,14 @@ class Agents:
             yield task_context(
                 task,
                 effective,
-                servers=servers,
+                servers=(*servers, admission.server) if admission else servers,
                 checkout=str(checkout),
                 attempt_directory=session.directory,
                 session_id=session.session_id,
                 resume_transcript=session.transcript,
                 earlier=known.earlier,
-                secrets=self._secrets,
+                secrets={**self._secrets, **admission.secrets} if admission else self._secrets,
+                questions=known.questions,
             )
 
     def _gather(self, tx: Transaction, task: Task) -> Known:
@@ -123,9 +155,12 @@ class Agents:
             catalog=profiles.catalog_for(tx, task, defaults=self._registry.defaults, ceiling=self._ceiling),
             project=project,
             earlier=tuple(one for one in attempts.of_task(tx, task.id) if one.number < task.attempt),
+            questions=tuple(questions.of_task(tx, task.id)),
         )
 
-    async def begin(self, claim: Claim, snapshot: Snapshot, resolution: Resolution) -> None:
+    async def begin(
+        self, claim: Claim, snapshot: Snapshot, resolution: Resolution, admission: Pass | None = None
+    ) -> None:
         """Fix what the attempt runs under, before anything is started. Raises LeaseLost."""
         applied = {
             "profile": snapshot.profile_id,
@@ -135,7 +170,8 @@ class Agents:
         }
         for skipped in resolution.fallback:
             log.warning("attempt.profile_fallback", profile=skipped.profile_id, reason=skipped.reason)
-        await self._database.run(_begin, claim, snapshot, resolution, applied, now=self._clock())
+        digest = admission.digest if admission else None
+        await self._database.run(_begin, claim, snapshot, resolution, applied, digest, now=self._clock())
         log.info("profile.applied", **applied)
 
     async def converse(
@@ -155,7 +191,21 @@ class Agents:
         ):
             async for message in run:
                 await recorder.take(message)
-        return run.report
+        may_ask = any(server.name == EMBEDDED_SERVER for server in context.mcp_servers)
+        return await self._as_asked(claim, run.report) if may_ask else run.report
+
+    async def _as_asked(self, claim: Claim, report: Report) -> Report:
+        """An agent that asked a person has not ended otherwise, even where it was quicker than we."""
+        if not isinstance(report.outcome, GIVES_WAY):
+            return report
+        while True:
+            try:
+                asked = await self._database.read(questions.get, claim.task.id, claim.attempt)
+            except DatabaseUnavailable as error:
+                log.warning("question.delayed", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            return replace(report, outcome=Asked(question=asked.question)) if asked else report
 
 
 def _begin(
@@ -164,10 +214,13 @@ def _begin(
     snapshot: Snapshot,
     resolution: Resolution,
     applied: Mapping[str, object],
+    digest: str | None,
     *,
     now: float,
 ) -> None:
     attempts.begin(tx, claim, snapshot, now=now)
+    if digest is not None:
+        callers.issue(tx, claim, digest=digest, now=now)
     fallbacks = [
         {
             "profile": skipped.profile_id,

@@ -3,18 +3,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from orchestrator.domain.errors import DatabaseUnavailable
-from orchestrator.domain.outcome import Cancelled
+from orchestrator.domain.outcome import Asked, Cancelled
 from orchestrator.domain.task import Claim
-from orchestrator.store import queue, workers
+from orchestrator.store import questions, queue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.queue import Beat
 from orchestrator.worker.config import WorkerConfig
-from orchestrator.worker.running import Attempts, key_of
+from orchestrator.worker.running import Attempts, Key, key_of
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ class Heart:
         self._asked = asyncio.Event()
 
     def look(self) -> None:
-        """Something changed: see whether a cancel was asked for. It only reads: a write would be one more
-        change to look at."""
+        """Something changed: see whether a cancel, or a person, was asked for. It only reads: a write would
+        be one more change to look at."""
         self._asked.set()
 
     async def keep_beating(self) -> None:
@@ -62,7 +62,7 @@ class Heart:
         claims = self._running.claims()
         ids = [claim.task.id for claim in claims]
         try:
-            self._hear(claims, await self._database.read(queue.look, ids, worker=self._worker))
+            self._hear(claims, *await self._database.read(_look, ids, self._worker))
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
 
@@ -72,7 +72,7 @@ class Heart:
         claims = self._running.claims()
         begun = self._monotonic()
         try:
-            beats = await self._database.run(
+            beats, asked = await self._database.run(
                 _beat,
                 [claim.task.id for claim in claims],
                 self._worker,
@@ -85,15 +85,17 @@ class Heart:
                 self._lose([key_of(claim) for claim in claims], "the database could not be reached in time")
             return
         self._last = begun
-        self._hear(claims, beats)
+        self._hear(claims, beats, asked)
 
-    def _hear(self, claims: Sequence[Claim], beats: Sequence[Beat]) -> None:
+    def _hear(self, claims: Sequence[Claim], beats: Sequence[Beat], asked: Mapping[Key, str]) -> None:
         ours = {(beat.task_id, beat.attempt): beat for beat in beats}
         lost = [key for key in map(key_of, claims) if key not in ours]
         self._lose(lost, "another worker took it back")
         for key, beat in ours.items():
             if beat.cancel_requested:
                 self._running.ask(key, Cancelled())
+            elif key in asked:
+                self._running.ask(key, Asked(question=asked[key]))
 
     def _lose(self, keys: Sequence[tuple[str, int]], why: str) -> None:
         for key in keys:
@@ -103,7 +105,12 @@ class Heart:
 
 def _beat(
     tx: Transaction, ids: Sequence[str], worker: str, lease_seconds: float, draining: bool
-) -> list[Beat]:
+) -> tuple[list[Beat], dict[Key, str]]:
     now = queue.clock(tx)
     workers.seen(tx, worker, now=now, draining=draining)
-    return queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)
+    beats = queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)
+    return beats, questions.unanswered(tx, ids)
+
+
+def _look(tx: Transaction, ids: Sequence[str], worker: str) -> tuple[list[Beat], dict[Key, str]]:
+    return queue.look(tx, ids, worker=worker), questions.unanswered(tx, ids)

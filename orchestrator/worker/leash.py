@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from orchestrator.domain.outcome import Cancelled, Interrupted
+from orchestrator.domain.outcome import Asked, Cancelled, Interrupted
 
-Ask = Callable[[Interrupted | Cancelled], Awaitable[None]]
+Wish = Interrupted | Cancelled | Asked
+Ask = Callable[[Wish], Awaitable[None]]
 
 
 class Leash:
@@ -17,11 +18,11 @@ class Leash:
     """
 
     def __init__(self) -> None:
-        self.wanted: Interrupted | Cancelled | None = None
+        self.wanted: Wish | None = None
         self.lost = False
         self._changed = asyncio.Event()
 
-    def ask(self, outcome: Interrupted | Cancelled) -> None:
+    def ask(self, outcome: Wish) -> None:
         """The first wish stands, but a cancel replaces an interruption: the task must not come back."""
         if self.wanted is None or (isinstance(outcome, Cancelled) and self.wanted != outcome):
             self.wanted = outcome

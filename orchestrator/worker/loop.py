@@ -32,6 +32,7 @@ from orchestrator.store.workers import Worker as Row
 from orchestrator.worker.agents import Agents, snapshot_of
 from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.providers import Providers
@@ -66,11 +67,13 @@ class Worker:
         registry: PlatformRegistry,
         secrets: Mapping[str, str] | None = None,
         ceiling: Ceiling | None = None,
+        address: Address | None = None,
         execute: Execute | None = None,
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """`execute` replaces the running of agents, for measuring the rest."""
+        """`address` is where agents reach our own MCP server; without it they have none of its tools.
+        `execute` replaces the running of agents, for measuring the rest."""
         self.id = f"{config.name}-{uuid.uuid4().hex[:12]}"
         self._config = config
         self._database = database
@@ -85,6 +88,7 @@ class Worker:
             providers=self._providers,
             secrets=secrets or {},
             ceiling=ceiling or Ceiling(),
+            address=address,
             clock=clock,
             random=random,
         )
@@ -223,9 +227,10 @@ class Worker:
                 return agents.ending(claim, Held(reason=SERVER_UNDEFINED, message=message))
             try:
                 config = self._registry.config_for(effective)
-                async with agents.place(task, known, effective, selection.servers) as context:
+                admission = await agents.pass_for(effective)
+                async with agents.place(task, known, effective, selection.servers, admission) as context:
                     snapshot = snapshot_of(resolution, config, context, selection.warnings)
-                    await agents.begin(claim, snapshot, resolution)
+                    await agents.begin(claim, snapshot, resolution, admission)
                     report = await agents.converse(claim, config, context, leash)
             except StartRefused as error:
                 return agents.ending(claim, NotStarted(message=str(error)))

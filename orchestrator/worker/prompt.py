@@ -7,15 +7,19 @@ from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.context import TaskContext
 from orchestrator.domain.mcp import McpServer
 from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.question import Question
 from orchestrator.domain.task import Task
 
 NOTE_LIMIT: Final = 2000
 """Characters of an earlier attempt's message that are passed on."""
 
 UNTOLD: Final = frozenset(
-    {"completed", "cancelled", "held", "authentication_failed", "start_refused", "rate_limited"}
+    {"asked", "completed", "cancelled", "held", "authentication_failed", "start_refused", "rate_limited"}
 )
 """Ends of earlier attempts that are no news to the next one: nothing of the work had to do with them."""
+
+NOT_BEGUN: Final = frozenset({"held", "start_refused", "authentication_failed"})
+"""Ends of attempts in which the agent was told nothing."""
 
 GO_ON: Final = (
     "You were interrupted by a restart of the system that runs you; this is the same session. Some of your "
@@ -35,18 +39,20 @@ def task_context(
     resume_transcript: str | None,
     earlier: Sequence[Attempt],
     secrets: Mapping[str, str],
+    questions: Sequence[Question] = (),
 ) -> TaskContext:
     """The task as the agent is to see it.
 
     A fresh session is given the task, with a note of how earlier attempts ended; a resumed one already knows
-    the task and is told to go on. `earlier` are the attempts before this one, in any order.
+    the task and is told to go on, with the answer when it had asked. `earlier` are the attempts before this
+    one, in any order; `questions` those that they asked, in order.
     """
     return TaskContext(
         task_id=task.id,
         attempt=task.attempt,
         project_id=task.project_id,
         title=task.title,
-        prompt=_resumed(task) if resume_transcript else _fresh(task, earlier),
+        prompt=_resumed(task, earlier, questions) if resume_transcript else _fresh(task, earlier, questions),
         checkout=checkout,
         attempt_directory=attempt_directory,
         role_instructions=effective.system_prompt_suffix,
@@ -57,16 +63,32 @@ def task_context(
     )
 
 
-def _fresh(task: Task, earlier: Sequence[Attempt]) -> str:
-    parts = [f"# {task.title}", task.prompt]
+def _fresh(task: Task, earlier: Sequence[Attempt], questions: Sequence[Question]) -> str:
+    parts = [f"# {task.title}", task.prompt, _told(questions)]
     notes = retry_notes(earlier)
     if notes:
         parts.append(notes)
     return "\n\n".join(part.strip("\n") for part in parts if part.strip())
 
 
-def _resumed(task: Task) -> str:
-    return f"{GO_ON}\n\nThe task: {task.title}"
+def _resumed(task: Task, earlier: Sequence[Attempt], questions: Sequence[Question]) -> str:
+    """Only the answer where nothing came between; else the answer may have been heard or not, and is told
+    again with the rest."""
+    last = questions[-1] if questions else None
+    if last is None or last.answer is None:
+        return f"{GO_ON}\n\nThe task: {task.title}"
+    answer = f"You asked: {last.question}\n\nThe answer of a person: {last.answer}"
+    between = [one for one in earlier if one.number > last.attempt and one.outcome not in NOT_BEGUN]
+    return f"{GO_ON}\n\nThe task: {task.title}\n\n{answer}" if between else answer
+
+
+def _told(questions: Sequence[Question]) -> str:
+    """What earlier attempts asked and were answered, for one that does not remember it."""
+    known = [one for one in questions if one.answer is not None]
+    if not known:
+        return ""
+    pairs = "\n\n".join(f"Question: {one.question}\n\nAnswer: {one.answer}" for one in known)
+    return f"## Questions already answered\n\n{pairs}"
 
 
 def retry_notes(earlier: Sequence[Attempt]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.outcome import Cancelled, Interrupted
 from orchestrator.domain.task import Claim
-from orchestrator.worker.leash import Leash
+from orchestrator.worker.leash import Leash, Wish
 
 Key = tuple[str, int]
 """A task and the number of an attempt at it."""
@@ -83,7 +83,7 @@ class Attempts:
             attempting.body.cancel()
         return True
 
-    def ask(self, key: Key, outcome: Interrupted | Cancelled) -> None:
+    def ask(self, key: Key, outcome: Wish) -> None:
         if (attempting := self._at_work.get(key)) is not None:
             attempting.leash.ask(outcome)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from orchestrator.domain.attempt import AgentMessage
-from orchestrator.domain.outcome import Cancelled, Interrupted
+from orchestrator.domain.outcome import Asked, Cancelled, Interrupted
 from orchestrator.harness.claude.conversation import Conversation
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.process import Child, Exit, ProcessIdentity
@@ -27,7 +27,7 @@ class Run:
         self._report: Report | None = None
         self._error: Exception | None = None
         self._talk: Conversation | None = None
-        self._asked: Interrupted | Cancelled | None = None
+        self._asked: Interrupted | Cancelled | Asked | None = None
         self._sequence = 0
 
     @property
@@ -56,7 +56,7 @@ class Run:
         if self._error is not None:
             raise self._error
 
-    async def interrupt(self, outcome: Interrupted | Cancelled | None = None) -> None:
+    async def interrupt(self, outcome: Interrupted | Cancelled | Asked | None = None) -> None:
         """Ask the agent to stop, and return at once. The iteration ends within the bounds of the stop ladder
         (some seconds), and the report has `outcome`, by default `Interrupted()`, unless the agent had
         finished before."""

@@ -1,0 +1,1 @@
+"""HTTP: REST, events, metrics, health, and MCP."""
