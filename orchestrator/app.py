@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
 
@@ -41,6 +42,10 @@ class App:
     secrets: Mapping[str, str]
     """Credentials and the values of `${NAME}` references; never shown."""
     ceiling: Ceiling
+
+
+Door = Callable[[App], AbstractAsyncContextManager[Address]]
+"""Opens the embedded MCP server for the agents of this process, for as long as the worker works."""
 
 
 @asynccontextmanager
@@ -76,10 +81,13 @@ async def opened(
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, stop: Stop, rehearsal_url: str | None = None) -> AsyncIterator[App]:
+async def running(
+    settings: Settings, *, stop: Stop, rehearsal_url: str | None = None, door: Door | None = None
+) -> AsyncIterator[App]:
     """The application with its worker at work and the vault kept in step. A vault that began as the starter
     vault gets what a newer version ships, where nobody has touched it.
 
+    `door` is how its agents reach the embedded MCP server; without one they have none of its tools.
     Leaving the block drains the worker; `stop`, set twice, ends it now. systemd hears when it is ready, that
     the loop is alive, and when it stops. Raises what `opened` raises.
     """
@@ -88,9 +96,10 @@ async def running(settings: Settings, *, stop: Stop, rehearsal_url: str | None =
             await asyncio.to_thread(seed, settings.vault_path)
         await app.vault.run_once()
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            address = None if door is None else await stack.enter_async_context(door(app))
             beside = [group.create_task(duty) for duty in _duties(app)]
-            work = group.create_task(_worker(app).run(stop), name="worker")
+            work = group.create_task(_worker(app, address).run(stop), name="worker")
             notify("READY=1")
             try:
                 yield app
@@ -116,7 +125,7 @@ async def _feed_the_watchdog(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def _worker(app: App) -> Worker:
+def _worker(app: App, address: Address | None) -> Worker:
     worker = app.settings.worker
     return Worker(
         config=WorkerConfig(
@@ -132,6 +141,7 @@ def _worker(app: App) -> Worker:
         registry=app.registry,
         secrets=app.secrets,
         ceiling=app.ceiling,
+        address=address,
     )
 
 

@@ -16,6 +16,7 @@ SINGLE: Final[dict[str, Entry]] = {
     "up": Entry("up:up", "Run everything in this process: the worker, the vault's sync."),
     "rehearse": Entry("rehearse:rehearse", "Stand in for the model's service, from a script; costs nothing."),
     "doctor": Entry("doctor:doctor", "Check this installation and say what to do about each fault."),
+    "mcp": Entry("mcp:mcp", "Serve every command over MCP on standard input and output."),
     "tools": Entry("profile:tools", "List the tools and MCP servers that a profile can name."),
     "migrate": Entry("database:migrate", "Bring the database's schema up to date."),
 }

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator import __version__, app, logs
+from orchestrator.api import mcp_listener
 from orchestrator.cli import output, screen, signals
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
@@ -22,6 +23,7 @@ from orchestrator.domain.project import CheckoutKind
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.settings import Settings
 from orchestrator.store import events
+from orchestrator.worker.embedded import Address
 
 SAMPLE_PROJECT = "sample"
 SAMPLE_PROFILE = "reviewer"
@@ -73,7 +75,9 @@ async def _run(
         url = await stack.enter_async_context(_rehearsal(script)) if rehearsing else None
         if visible:
             _print_header(_header(loaded, url))
-        running = await stack.enter_async_context(app.running(loaded, stop=stop, rehearsal_url=url))
+        running = await stack.enter_async_context(
+            app.running(loaded, stop=stop, rehearsal_url=url, door=_door)
+        )
         use = use_of(running)
         last = await use.database.read(events.last_id)
         if sample:
@@ -85,6 +89,11 @@ async def _run(
             output.console().print(
                 output.text("stopping: running attempts are put off; again to end now", "dim")
             )
+
+
+def _door(running: app.App) -> AbstractAsyncContextManager[Address]:
+    """The embedded MCP server, on loopback, from the first agent on that has a tool of ours."""
+    return mcp_listener.on_demand(use_of(running))
 
 
 def _credentials(loaded: Settings) -> bool:
