@@ -1,8 +1,8 @@
-"""MCP servers: one definition each, a project's shadowing the system's."""
+"""MCP servers: one definition each, a project's shadowing the system's, and what they were seen to offer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Transport = Literal["stdio", "http"]
 
@@ -22,3 +22,35 @@ class McpServer:
     env: Mapping[str, str] = field(default_factory=dict)
     url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerTool:
+    """A tool as its server describes it; `input_schema` is a JSON schema."""
+
+    name: str
+    description: str = ""
+    input_schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerProbe:
+    """What a server said when it was started and asked for its tools, or why it did not."""
+
+    at: float
+    tools: tuple[ServerTool, ...] = ()
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegisteredServer:
+    """A server of the registry. `probe` is `None` until it was probed as it is defined now; `digest` is of
+    its document."""
+
+    server: McpServer
+    digest: str
+    probe: ServerProbe | None = None
