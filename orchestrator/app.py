@@ -17,6 +17,7 @@ from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
 from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, open_database
@@ -70,7 +71,7 @@ async def opened(
             database=database,
             vault=vault,
             registry=PlatformRegistry(
-                base=base_config(settings, rehearsal_url),
+                base=base_config(settings, rehearsal_url, path=env.get("PATH")),
                 adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
             ),
             secrets=gather_secrets(settings, env, rehearsal=rehearsal_url is not None),
@@ -166,17 +167,22 @@ def host(settings: Settings, secrets: Mapping[str, str], *, database: str) -> Ho
         database=database,
         cli_path=settings.claude.cli_path,
         credentials=", ".join(name for name in CREDENTIALS if name in secrets) or None,
+        install_on_import=settings.install.on_import,
+        install_seconds=settings.install.timeout_seconds,
     )
 
 
-def base_config(settings: Settings, rehearsal_url: str | None) -> ClaudeAdapterConfig:
-    """The operator's part of how Claude Code is launched."""
+def base_config(
+    settings: Settings, rehearsal_url: str | None, *, path: str | None = None
+) -> ClaudeAdapterConfig:
+    """The operator's part of how Claude Code is launched. Packages that profiles need are on the PATH."""
     claude = settings.claude
     return ClaudeAdapterConfig(
         effective=_defaults(settings),
         timers=Timers(start=claude.start_seconds, stall=claude.stall_seconds),
         cli_path=str(claude.cli_path) if claude.cli_path else None,
         base_url=rehearsal_url or claude.base_url,
+        environment={"PATH": program_path(settings.home, path)},
         max_retries=claude.max_retries,
         sandboxed=claude.sandboxed,
         allow_bypass=claude.allow_bypass,

@@ -9,6 +9,7 @@ from orchestrator.commands import (
     doctor,
     effective,
     explain,
+    manifest,
     profile_write,
     profiles,
     project_profiles,
@@ -224,6 +225,20 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         result=effective.Effective,
         handler=effective.show_effective_profile,
         changes=False,
+    ),
+    Command(
+        name="check_profile",
+        request=manifest.CheckProfile,
+        result=manifest.ProfileChecked,
+        handler=manifest.check_profile,
+        changes=False,
+    ),
+    Command(
+        name="install_profile",
+        request=manifest.InstallProfile,
+        result=manifest.ProfileInstalled,
+        handler=manifest.install_profile,
+        changes=True,
     ),
     Command(
         name="list_available_tools",

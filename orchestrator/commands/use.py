@@ -43,6 +43,8 @@ class Host:
     cli_path: Path | None = None
     credentials: str | None = None
     """Where the credentials come from, such as `ANTHROPIC_API_KEY`; `None` when there are none."""
+    install_on_import: bool = True
+    install_seconds: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,6 +100,13 @@ class PolicySettings(Section):
     timeout_seconds: Positive | None = Field(default=None, description="Length of one attempt at most.")
 
 
+class InstallSettings(Section):
+    on_import: bool = Field(
+        default=True, description="Whether importing a profile installs what it needs; else it only reports."
+    )
+    timeout_seconds: Positive = Field(default=300.0, description="Time for one package to install.")
+
+
 class LogSettings(Section):
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal."
@@ -129,6 +136,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     claude: ClaudeSettings = ClaudeSettings()
     policy: PolicySettings = PolicySettings()
+    install: InstallSettings = InstallSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -1,0 +1,1 @@
+"""What profiles need installed: checked, and provisioned into a place of the worker's own."""
