@@ -1,0 +1,316 @@
+"""One cycle of the sync: commit local edits, fetch, put ours on top, move the tree, push."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.vault.git import leftovers, status
+from orchestrator.vault.git.address import masked
+from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
+from orchestrator.vault.git.commit import commit_edits
+from orchestrator.vault.git.process import GitFailed, Leash
+from orchestrator.vault.git.remote import Remote, choose, deepen, fetch, push, remotes
+from orchestrator.vault.git.replay import Conflicted, join
+from orchestrator.vault.git.repository import OWN, Repository
+from orchestrator.vault.git.state import ConflictFile, CycleEnded, GitState, GitStatus, Keep, classify
+
+log = structlog.get_logger()
+
+TRIES: Final = 5
+"""Times that a cycle begins again because somebody else was faster."""
+BASE: Final = f"{OWN}base"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitOptions:
+    """`None` is: whatever the repository says. Times are seconds."""
+
+    enabled: bool | None = None
+    remote: str | None = None
+    branch: str | None = None
+    host: str = "localhost"
+    network_seconds: float = 300.0
+    """One fetch or push."""
+    most_bytes: int = 512 * 1024 * 1024
+    """What is taken from a remote, as a pack and as a tree."""
+    lock_seconds: float = 60.0
+    """A lock older than that, with no git at work, was left by a crash."""
+    abandoned_seconds: float = 3600.0
+    """So long a rebase that somebody began by hand may lie untouched."""
+    wait_seconds: float = 30.0
+    """For another process that is in a cycle."""
+
+
+class GitVault:
+    """The vault at `root` as a clone. Everything here blocks; call it in a thread."""
+
+    def __init__(
+        self, root: Path, options: GitOptions | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._options = options or GitOptions()
+        self._clock = clock
+        self._leash = Leash()
+        self._root = root
+
+    def run_once(self) -> GitStatus:
+        """Bring both sides together. Calling it too often changes nothing; it never raises for what is
+        wrong with repository or remote, but says so in what it returns."""
+        now = self._clock()
+        repo = self._repository()
+        before = status.load_status(repo.own)
+        try:
+            if not self._is_clone(repo):
+                return GitStatus(state=GitState.OFF, at=now)
+            with _alone(repo, self._options.wait_seconds):
+                result = replace(_Cycle(repo, self._options, now).run(), at=now)
+                if result.state is not GitState.SYNCED:
+                    result = replace(result, synced_at=before.synced_at if before else None)
+                status.save_status(repo.own, result)
+        except CycleEnded as ended:
+            result = GitStatus(state=ended.state, message=ended.message, at=now)
+        except (OSError, GitFailed) as error:
+            result = GitStatus(state=GitState.FAILED, message=str(error), at=now)
+        _log(before, result)
+        return result
+
+    def status(self) -> GitStatus:
+        """How the last cycle ended, in whichever process it was."""
+        repo = self._repository()
+        try:
+            clone = self._is_clone(repo)
+        except CycleEnded as ended:
+            return GitStatus(state=ended.state, message=ended.message)
+        if not clone:
+            return GitStatus(state=GitState.OFF)
+        return status.load_status(repo.own) or GitStatus(state=GitState.OFF, message="No cycle has run yet.")
+
+    def resolve(self, path: str, keep: Keep) -> tuple[ConflictFile, ...]:
+        """Decide which side of a file in conflict is kept; the next cycle acts on it once all are decided.
+
+        Returns the files in conflict. Raises NotFound when this one is not, and Conflict when no side has
+        it under that name.
+        """
+        repo = self._repository()
+        found = {file.path: file for file in self.status().conflicts}
+        if path not in found:
+            raise NotFound(f"{path!a} is not in conflict; nothing was changed.", field="path")
+        file = found[path]
+        if file.ours is None and file.theirs is None:
+            raise Conflict(f"{path!a} is a file on one side and a directory on the other; rename yours.")
+        try:
+            with _alone(repo, self._options.wait_seconds):
+                decisions = status.load_decisions(repo.own)
+                status.save_decisions(repo.own, {**decisions, path: replace(file, keep=keep)})
+                found[path] = replace(file, keep=keep)
+                files = tuple(found.values())
+                status.save_status(repo.own, replace(self.status(), conflicts=files))
+        except CycleEnded as ended:
+            raise Conflict(ended.message) from None
+        return files
+
+    def stop(self) -> None:
+        """End a cycle that runs in another thread, and every later one. What it did not finish is taken up
+        by the next process."""
+        self._leash.pull()
+
+    def _repository(self) -> Repository:
+        return Repository(
+            root=self._root.resolve(),
+            author=f"orchestrator on {self._options.host}",
+            email=f"orchestrator@{self._options.host}",
+            network_seconds=self._options.network_seconds,
+            most_bytes=self._options.most_bytes,
+            leash=self._leash,
+        )
+
+    def _is_clone(self, repo: Repository) -> bool:
+        """Raises CycleEnded when it ought to be one and is not."""
+        enabled = self._options.enabled
+        if enabled is False:
+            return False
+        if not repo.directory.is_dir() or repo.directory.is_symlink():
+            if enabled or os.path.lexists(repo.directory):
+                raise CycleEnded(GitState.REFUSED, f"{self._root} is not a clone with a .git directory.")
+            return False
+        if enabled or self._options.remote:
+            return True
+        try:
+            return bool(remotes(repo.configuration()))
+        except GitFailed as error:
+            raise CycleEnded(classify(error), str(error)) from error
+
+
+class _Cycle:
+    def __init__(self, repo: Repository, options: GitOptions, now: float) -> None:
+        self.repo = repo
+        self.options = options
+        self.now = now
+        self.notes: list[str] = []
+        self.remote: Remote | None = None
+
+    def run(self) -> GitStatus:
+        try:
+            self._steps()
+            return self._status(GitState.SYNCED)
+        except CycleEnded as ended:
+            return self._status(ended.state, ended.message, ended.conflicts)
+        except GitFailed as error:
+            return self._status(classify(error), str(error))
+        except OSError as error:
+            return self._status(GitState.FAILED, str(error))
+
+    def _steps(self) -> None:
+        repo, options = self.repo, self.options
+        configuration = repo.configuration()
+        # Nothing else is run before it is known that the configuration starts no programs.
+        self.remote = choose(configuration, repo.branch() or "", remote=options.remote, branch=options.branch)
+        self.notes += leftovers.clear_locks(repo, now=self.now, older_than=options.lock_seconds)
+        self.notes += leftovers.end_abandoned_rebase(repo, now=self.now, older_than=options.abandoned_seconds)
+        branch = repo.branch()
+        if branch is None:
+            raise CycleEnded(GitState.DETACHED, "No branch is checked out; do `git switch <branch>`.")
+        self.remote = choose(configuration, branch, remote=options.remote, branch=options.branch)
+        if resume(repo):
+            self.notes.append("brought to its end what a crash had cut off")
+        edited: list[str] | None = None
+        for _ in range(TRIES):
+            edited = self._together(self.remote)
+            if edited == []:
+                return
+        if edited:
+            names = ", ".join(map(ascii, edited[:5]))
+            raise CycleEnded(GitState.IN_THE_WAY, f"The remote has files where others stand here: {names}")
+        raise CycleEnded(GitState.CONTENDED, f"Others pushed first, {TRIES} times; it is tried again.")
+
+    def _together(self, remote: Remote) -> list[str] | None:
+        """Both sides in one commit, here and there. Returns the files that somebody edited meanwhile, and
+        `None` when another push came first; either way it is to begin again."""
+        repo = self.repo
+        ours = commit_edits(repo)
+        known = repo.commit(BASE)
+        if known is None and (known := repo.commit(remote.ref)):
+            repo.set_ref(BASE, known)
+        theirs = fetch(repo, remote)
+        if theirs is None and known is not None:
+            raise CycleEnded(
+                GitState.REJECTED,
+                f"The remote has no branch {remote.branch} any more. Push it again, or set vault.git.branch.",
+            )
+        target = self._target(remote, ours, theirs, known)
+        if target is None:
+            return []
+        if target != ours and (edited := adopt(repo, ours, target)):
+            return edited
+        if target != theirs and not push(repo, remote, target):
+            return None
+        if known != target:
+            repo.set_ref(BASE, target)
+            repo.ask("-c", "gc.auto=2000", "gc", "--auto", "--quiet")
+        return []
+
+    def _target(self, remote: Remote, ours: str | None, theirs: str | None, known: str | None) -> str | None:
+        """The commit that both sides are to stand at. Raises CycleEnded for a conflict."""
+        if theirs is None or ours == theirs:
+            return ours
+        if theirs != known:
+            refuse_bulk(self.repo, theirs)
+        if ours is None:
+            return theirs
+        rewritten = known is not None and not self.repo.is_ancestor(known, theirs)
+        base = self._base(remote, ours, theirs, known if rewritten else None)
+        if base == theirs:
+            return ours
+        decisions = status.load_decisions(self.repo.own)
+        joined = join(
+            self.repo,
+            ours=ours,
+            theirs=theirs,
+            base=base,
+            rewritten=rewritten,
+            decide=lambda file: status.decided(file, decisions),
+        )
+        if isinstance(joined, Conflicted):
+            names = ", ".join(file.path for file in joined.files if file.keep is None)
+            raise CycleEnded(GitState.CONFLICT, f"Both sides changed {names}.", joined.files)
+        if rewritten and known is not None:
+            self._keep_rewritten(known, ours)
+        return joined.commit
+
+    def _base(self, remote: Remote, ours: str, theirs: str, dropped: str | None) -> str | None:
+        """The last commit that both sides have had. Of a remote that was rewritten it is what it had before,
+        so that commits dropped there do not come back from here."""
+        if dropped is not None and self.repo.is_ancestor(dropped, ours):
+            return dropped
+        base = self.repo.merge_base(ours, theirs)
+        if base is None and (self.repo.directory / "shallow").exists():
+            deepen(self.repo, remote)
+            base = self.repo.merge_base(ours, theirs)
+        return base
+
+    def _keep_rewritten(self, known: str, ours: str) -> None:
+        for commit in {known, ours}:
+            self.repo.set_ref(f"{OWN}kept/{commit}", commit)
+        self.notes.append(f"the remote's history was rewritten; what it was is kept at {OWN}kept/{known}")
+
+    def _status(
+        self, state: GitState, message: str = "", conflicts: tuple[ConflictFile, ...] = ()
+    ) -> GitStatus:
+        found = GitStatus(
+            state=state,
+            message=masked(message),
+            conflicts=conflicts,
+            notes=tuple(self.notes),
+            synced_at=self.now if state is GitState.SYNCED else None,
+        )
+        if self.remote is None or state in (GitState.STOPPED, GitState.REFUSED):
+            return found
+        try:
+            head, theirs = self.repo.commit("HEAD"), self.repo.commit(self.remote.ref)
+            ahead, behind = self.repo.count(theirs, head), self.repo.count(head, theirs)
+        except GitFailed:
+            return found
+        return replace(
+            found,
+            remote=masked(self.remote.url),
+            branch=self.remote.branch,
+            commit=head,
+            ahead=ahead,
+            behind=behind,
+        )
+
+
+@contextmanager
+def _alone(repo: Repository, seconds: float) -> Iterator[None]:
+    """One cycle at a time, whatever process it is in; the lock goes with the process. Raises CycleEnded."""
+    repo.own.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(repo.own / "busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CycleEnded(GitState.LOCKED, "Another process is in a cycle.") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _log(before: GitStatus | None, now: GitStatus) -> None:
+    """Only what is news."""
+    for note in now.notes:
+        log.warning("vault.git_repaired", note=note)
+    if before is None or (before.state, before.message) != (now.state, now.message):
+        say = log.info if now.state is GitState.SYNCED else log.warning
+        say("vault.git", state=now.state.value, message=now.message)

@@ -1,0 +1,98 @@
+"""The remote: which it is, what it has, and giving it ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.vault.git.address import masked, refusal
+from orchestrator.vault.git.configuration import dangerous
+from orchestrator.vault.git.process import GitFailed
+from orchestrator.vault.git.repository import Repository
+from orchestrator.vault.git.state import CycleEnded, GitState, raced
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remote:
+    name: str
+    url: str
+    branch: str
+
+    @property
+    def ref(self) -> str:
+        """Where the remote's commit is kept here."""
+        return f"refs/remotes/{self.name}/{self.branch}"
+
+
+def remotes(configuration: Mapping[str, str]) -> dict[str, str]:
+    """Address by name."""
+    return {
+        key.removeprefix("remote.").removesuffix(".url"): value
+        for key, value in configuration.items()
+        if key.startswith("remote.") and key.endswith(".url")
+    }
+
+
+def choose(
+    configuration: Mapping[str, str], checked_out: str, *, remote: str | None, branch: str | None
+) -> Remote:
+    """The one that is set; else the branch's own; else `origin`; else the only one. Raises CycleEnded."""
+    if bad := dangerous(configuration):
+        raise CycleEnded(
+            GitState.REFUSED,
+            f"The repository's configuration has {', '.join(bad)}; remove it with `git config --unset-all`.",
+        )
+    known = remotes(configuration)
+    name = remote or configuration.get(f"branch.{checked_out}.remote")
+    if name is None or (remote is None and name not in known):
+        name = "origin" if "origin" in known or len(known) != 1 else next(iter(known))
+    if name not in known:
+        raise CycleEnded(GitState.REFUSED, f"The repository has no remote {name!a}; see `git remote -v`.")
+    if reason := refusal(known[name]):
+        raise CycleEnded(GitState.REFUSED, f"Of the remote {name!a}, {reason}.")
+    upstream = configuration.get(f"branch.{checked_out}.merge", "").removeprefix("refs/heads/")
+    return Remote(name=name, url=known[name], branch=branch or upstream or checked_out)
+
+
+def fetch(repo: Repository, remote: Remote) -> str | None:
+    """The commit that the remote's branch stands at, with all it is made of; `None` where it has no such
+    branch. Raises GitFailed."""
+    wanted = f"refs/heads/{remote.branch}"
+    listed = repo.run("ls-remote", "--refs", "--", remote.name, wanted, network=True)
+    tips = [row.split("\t")[0] for row in listed.splitlines() if row.endswith(f"\t{wanted}")]
+    if not tips:
+        return None
+    known = repo.commit(remote.ref)
+    if known != tips[0]:
+        _fetch(repo, remote)
+        known = repo.commit(remote.ref)
+    return known
+
+
+def deepen(repo: Repository, remote: Remote) -> None:
+    """Of a shallow clone, get the rest."""
+    _fetch(repo, remote, "--unshallow")
+
+
+def _fetch(repo: Repository, remote: Remote, *options: str) -> None:
+    spec = f"+refs/heads/{remote.branch}:{remote.ref}"
+    fixed = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--refmap=", "--quiet")
+    repo.run("fetch", *fixed, *options, "--", remote.name, spec, network=True)
+
+
+def push(repo: Repository, remote: Remote, commit: str) -> bool:
+    """Give the remote our commits; whether it took them. Not when another push came first.
+
+    Raises CycleEnded when it does not take them at all, and GitFailed.
+    """
+    fixed = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
+    try:
+        repo.run("push", *fixed, "--", remote.name, f"{commit}:refs/heads/{remote.branch}", network=True)
+    except GitFailed as error:
+        if raced(error.printed):
+            return False
+        refused = [line for line in error.printed.splitlines() if line.startswith("!")]
+        if refused:
+            said = masked(refused[0].split("\t")[-1])
+            raise CycleEnded(GitState.REJECTED, f"The remote does not take our commits: {said}") from error
+        raise
+    repo.set_ref(remote.ref, commit, why="push")
+    return True
