@@ -18,7 +18,7 @@ from orchestrator.harness.claude.binary import Cli, CliFinder
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.conversation import Conversation, still_beyond
 from orchestrator.harness.claude.environment import claude_variables
-from orchestrator.harness.claude.files import find_transcript, prepare, territory_of, write_files
+from orchestrator.harness.claude.files import clean_up, find_transcript, prepare, territory_of, write_files
 from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.claude.run import Run
@@ -72,7 +72,11 @@ class ClaudeAdapter:
             check(config, context)
             cli = await asyncio.to_thread(self.finder.find, config.cli_path, search=self._parent.get("PATH"))
             await asyncio.to_thread(prepare, context)
-            run.complete(await self._launch(run, config, context, cli))
+            try:
+                report = await self._launch(run, config, context, cli)
+            finally:
+                await shielded(asyncio.to_thread(clean_up, context))
+            run.complete(report)
         except StartRefused as error:
             run.complete(never_started(NotStarted(message=str(error)), cli))
         except OSError as error:

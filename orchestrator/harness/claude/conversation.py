@@ -180,11 +180,12 @@ class Conversation:
         )
 
     async def _servers_are_right(self) -> bool:
-        required = [server.name for server in self._context.mcp_servers]
-        if not required:
+        names = [server.name for server in self._context.mcp_servers]
+        if not names:
             return True
         states = await self._settled_servers()
-        fault = missing_servers(states, required)
+        optional = self._config.effective.optional_servers
+        fault = missing_servers(states, [name for name in names if name not in optional])
         self.servers = states
         offered = {tool for state in states for tool in state.tools}
         beyond = beyond_grant(self._config.effective, offered - set(self._plan.hidden))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def prepare(context: TaskContext) -> None:
     places = Places.of(context)
     for directory in places.all:
         Path(directory).mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    _check_owned(places.temporary)
     if context.resume_transcript is None:
         return
     copy = Path(places.resumed(context.resume_transcript))
@@ -32,6 +34,20 @@ def prepare(context: TaskContext) -> None:
             f"The session cannot go on: its transcript {context.resume_transcript} is gone. Retry the "
             "task afresh."
         ) from error
+
+
+def clean_up(context: TaskContext) -> None:
+    """Remove what an attempt had outside its own directory, which is kept."""
+    temporary = Places.of(context).temporary
+    if not temporary.startswith(f"{context.attempt_directory}/"):
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_owned(directory: str) -> None:
+    """Raises StartRefused for a directory that somebody else made first, or may look into."""
+    found = Path(directory).lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StartRefused(f"{directory} is not a directory of this user's alone; remove it and retry.")
 
 
 def write_files(files: Mapping[str, str]) -> None:

@@ -1,19 +1,26 @@
 """Where the command line keeps what belongs to one attempt; pure."""
 
 from dataclasses import dataclass
-from typing import Self
+from hashlib import sha256
+from typing import Final, Self
 
 from orchestrator.domain.context import TaskContext
+
+SOCKET_ROOM: Final = 80
+"""Bytes that the temporary directory's path may have. The command line puts a socket below it, whose path
+ends at 107 bytes (unix(7)); where that is not enough it uses a place in /tmp that all agents share, and
+there they can send each other messages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
-    """Absolute paths beneath the attempt's own directory."""
+    """Absolute paths, each the attempt's own."""
 
     home: str
     config: str
     """CLAUDE_CONFIG_DIR: transcripts, and tool results too big for a message."""
     temporary: str
+    """Beneath the attempt's directory, or where that is too deep for a socket, a place of its own in /tmp."""
     launch: str
     """Our own files for the start, 0600: MCP servers with their secrets, the role instructions."""
 
@@ -23,7 +30,7 @@ class Places:
         return cls(
             home=f"{root}/home",
             config=f"{root}/claude",
-            temporary=f"{root}/temporary",
+            temporary=_temporary(root),
             launch=f"{root}/launch",
         )
 
@@ -47,3 +54,10 @@ class Places:
     @property
     def all(self) -> tuple[str, ...]:
         return (self.home, self.config, self.temporary, self.launch)
+
+
+def _temporary(root: str) -> str:
+    place = f"{root}/tmp"  # noqa: S108 - beneath the attempt
+    if len(place.encode()) <= SOCKET_ROOM:
+        return place
+    return f"/tmp/orchestrator-{sha256(root.encode()).hexdigest()[:16]}"  # noqa: S108 - made and checked by `prepare`

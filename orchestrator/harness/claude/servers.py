@@ -1,14 +1,12 @@
 """MCP servers as the command line wants them; pure."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain.errors import StartRefused
 from orchestrator.domain.mcp import McpServer
-
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+from orchestrator.domain.secret import resolved
 
 EXPANDED = "${"
 """The command line expands this everywhere in its file, from an environment that holds the credentials. So
@@ -22,11 +20,11 @@ def mcp_document(servers: Sequence[McpServer], secrets: Mapping[str, str], hidde
     Raises StartRefused, naming the server, for a reference to a secret that is not there or is in a place
     where none is resolved.
     """
-    entries = {server.name: _entry(server, secrets, hidden) for server in servers}
+    entries = {server.name: _entry(resolved(server, secrets), hidden) for server in servers}
     return json.dumps({"mcpServers": entries}, indent=1)
 
 
-def _entry(server: McpServer, secrets: Mapping[str, str], hidden: Sequence[str]) -> dict[str, Any]:
+def _entry(server: McpServer, hidden: Sequence[str]) -> dict[str, Any]:
     if server.transport == "stdio":
         if not server.command:
             raise StartRefused(f"MCP server {server.name} has no command; add one to its document.")
@@ -34,7 +32,7 @@ def _entry(server: McpServer, secrets: Mapping[str, str], hidden: Sequence[str])
             "type": "stdio",
             "command": _plain(server, "command", server.command),
             "args": [_plain(server, "args", word) for word in server.args],
-            "env": {**dict.fromkeys(hidden, ""), **_resolved(server, "env", server.env, secrets)},
+            "env": {**dict.fromkeys(hidden, ""), **_final(server, "env", server.env)},
             "alwaysLoad": True,
         }
     if not server.url:
@@ -42,7 +40,7 @@ def _entry(server: McpServer, secrets: Mapping[str, str], hidden: Sequence[str])
     return {
         "type": "http",
         "url": _plain(server, "url", server.url),
-        "headers": _resolved(server, "headers", server.headers, secrets),
+        "headers": _final(server, "headers", server.headers),
         "alwaysLoad": True,
     }
 
@@ -56,24 +54,11 @@ def _plain(server: McpServer, where: str, text: str) -> str:
     return text
 
 
-def _resolved(
-    server: McpServer, where: str, values: Mapping[str, str], secrets: Mapping[str, str]
-) -> dict[str, str]:
-    def value_of(name: str) -> str:
-        if name not in secrets:
-            raise StartRefused(
-                f"MCP server {server.name}: {where} refers to ${{{name}}}, and there is no secret of that "
-                "name; "
-                "add it to the secrets."
-            )
-        return secrets[name]
-
-    resolved = {key: REFERENCE.sub(lambda found: value_of(found[1]), value) for key, value in values.items()}
-    for key, value in resolved.items():
+def _final(server: McpServer, where: str, values: Mapping[str, str]) -> dict[str, str]:
+    for key, value in values.items():
         if EXPANDED in value:
             raise StartRefused(
-                f"MCP server {server.name}: {where}.{key} would still have "
-                f"`${{` in it, which the command line "
-                "expands once more; only whole references such as ${NAME} are possible."
+                f"MCP server {server.name}: {where}.{key} would still have `${{` in it, which the command "
+                "line expands once more; only whole references such as ${NAME} are possible."
             )
-    return resolved
+    return dict(values)

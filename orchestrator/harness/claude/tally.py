@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.domain.attempt import Usage
+
+MOST: Final = 2**31 - 1
+"""Largest figure of tokens, turns or dollars that is believed; what is stored of them has 32 bits."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,16 +58,16 @@ class Tally:
     def usage(self) -> Usage:
         """What the last result says was used; without one, what was counted on the way."""
         if self.result is None:
-            return Usage(input_tokens=self.tokens)
+            return Usage(input_tokens=_whole(self.tokens))
         used = self.result.get("usage")
         used = used if isinstance(used, Mapping) else {}
         return Usage(
             cost_usd=max(0.0, _number(self.result.get("total_cost_usd")) - self.cost_before),
-            input_tokens=int(_number(used.get("input_tokens"))),
-            output_tokens=int(_number(used.get("output_tokens"))),
-            cache_read_tokens=int(_number(used.get("cache_read_input_tokens"))),
-            cache_creation_tokens=int(_number(used.get("cache_creation_input_tokens"))),
-            turns=int(_number(self.result.get("num_turns"))),
+            input_tokens=_whole(used.get("input_tokens")),
+            output_tokens=_whole(used.get("output_tokens")),
+            cache_read_tokens=_whole(used.get("cache_read_input_tokens")),
+            cache_creation_tokens=_whole(used.get("cache_creation_input_tokens")),
+            turns=_whole(self.result.get("num_turns")),
         )
 
     def _observe_system(self, raw: Mapping[str, Any]) -> None:
@@ -112,4 +115,11 @@ def _mappings(value: object) -> list[Mapping[str, Any]]:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    """A figure that the agent gave; what is no finite number, or beyond all sense, is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST <= value <= MOST:
+        return 0.0
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    return max(0, int(_number(value)))

@@ -78,6 +78,11 @@ def missing_servers(states: Sequence[ServerState], required: Collection[str]) ->
     )
 
 
+def going_on_without(gone: ServerMissing) -> str:
+    """The warning for optional servers that are not there."""
+    return f"going on without optional {gone.message}"
+
+
 def compare(
     init: Mapping[str, Any],
     effective: EffectiveProfile,
@@ -95,10 +100,13 @@ def compare(
     surplus_tools = beyond_grant(effective, tools)
     surplus_servers = tuple(sorted(set(servers) - set(required)))
     beyond = _beyond(init, effective, surplus_tools, surplus_servers)
-    fault: ToolSurplus | ServerMissing | None = missing_servers(states, required)
+    needed = [name for name in required if name not in effective.optional_servers]
+    fault: ToolSurplus | ServerMissing | None = missing_servers(states, needed)
     if beyond:
         fault = _surplus(effective, beyond, surplus_tools, surplus_servers)
     warnings = _differences(init, effective, set(map(canonical, tools)))
+    if (gone := missing_servers(states, [name for name in required if name not in needed])) is not None:
+        warnings = (*warnings, going_on_without(gone))
     return Comparison(tools=tools, servers=servers, fault=fault, warnings=warnings)
 
 

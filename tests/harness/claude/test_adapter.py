@@ -32,6 +32,7 @@ from orchestrator.domain.outcome import (
     TurnLimitReached,
     WorkerFault,
 )
+from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.run import Run
 
 Attempting = Callable[..., Any]
@@ -91,7 +92,8 @@ def test_the_agent_sees_its_own_home_and_nothing_of_the_worker(
     assert "o" not in environment.values()
     assert environment["HOME"] == f"{own}/home"
     assert environment["CLAUDE_CONFIG_DIR"] == f"{own}/claude"
-    assert environment["TMPDIR"] == environment["CLAUDE_CODE_TMPDIR"] == f"{own}/temporary"
+    temporary = Places.of(it.context).temporary
+    assert environment["TMPDIR"] == environment["CLAUDE_CODE_TMPDIR"] == temporary
     assert facts["cwd"] == it.context.checkout
     assert facts["stdin"][1]["message"]["content"] == "Task:\nDo it."
     assert facts["stdin"][1]["client_composed"] is True

@@ -29,6 +29,7 @@ from orchestrator.domain.outcome import (
     ToolSurplus,
     TurnLimitReached,
 )
+from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.claude.run import Run
 from orchestrator.rehearsal import (
@@ -240,20 +241,28 @@ def living(argument: str) -> list[str]:
     return found
 
 
-def test_attempts_share_no_place_in_which_they_could_meet(attempt: Attempting, real_cli: str) -> None:
-    """Sessions of one HOME can send each other messages in 2.1.329."""
+@pytest.mark.parametrize("depth", ["near", "d" * 90], ids=["near", "too deep for a socket"])
+def test_attempts_share_no_place_in_which_they_could_meet(
+    attempt: Attempting, real_cli: str, depth: str, tmp_path: Path
+) -> None:
+    """Sessions of one HOME can send each other messages in 2.1.329, and so can those whose path is too long
+    for a socket of their own."""
     seen = "echo socket=$CLAUDE_CODE_MESSAGING_SOCKET config=$CLAUDE_CONFIG_DIR home=$HOME"
     calls = probe([ToolCall(name="Bash", input={"command": seen})])
 
     async def scenario() -> None:
         async with serve(calls) as server:
             it = attempt(**against(server, real_cli), allowed_tools=("Bash",))
+            deep = f"{it.context.attempt_directory}-{depth}"
+            it.context = replace(it.context, attempt_directory=deep)
             await it.run()
             [result] = it.of_kind("tool_result")
             found = dict(word.partition("=")[::2] for word in str(result["content"]).split())
             assert found["config"] == f"{it.context.attempt_directory}/claude"
+            temporary = Places.of(it.context).temporary
             for place in filter(None, found.values()):
-                assert place.startswith(it.context.attempt_directory)
+                assert place.startswith((it.context.attempt_directory, temporary))
+            assert Path(temporary).exists() == temporary.startswith(it.context.attempt_directory)
 
     wait(scenario())
 
