@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from orchestrator.domain.errors import ConfigurationError
@@ -131,7 +132,19 @@ def _read_config(path: Path) -> tuple[Tree, dict[str, int]]:
         raise ConfigurationError(
             f"{path}: must be a mapping of keys to values, such as `worker: {{slots: 4}}`"
         )
-    return document, dict(_lines(node))
+    lines = dict(_lines(node))
+    if (odd := _odd_key(document)) is not None:
+        raise ConfigurationError(f"{path}: key {odd!r} is not text; keys are names, see docs/settings.md")
+    return document, lines
+
+
+def _odd_key(document: Mapping[object, object]) -> object | None:
+    for key, value in document.items():
+        if not isinstance(key, str):
+            return key
+        if isinstance(value, Mapping) and (odd := _odd_key(value)) is not None:
+            return odd
+    return None
 
 
 def _lines(node: yaml.MappingNode, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -202,7 +215,22 @@ def _explained(
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(known_keys()), n=1)
         return ConfigurationError(f"{where}: unknown key {key}{_did_you_mean(near)}", field=key)
-    return ConfigurationError(f"{where}: {key}: {first['msg']}", field=key)
+    return ConfigurationError(f"{where}: {key}: {_sentence(first)}", field=key)
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    """What is wrong, in the words of a configuration file rather than of our types."""
+    match fault["type"]:
+        case "model_type" | "model_attributes_type":
+            return "must be a section, with its keys below it"
+        case "tuple_type":
+            return "must be a list, such as [Read, Grep]"
+        case "path_type":
+            return "must be a path"
+        case "value_error":
+            return str(fault["ctx"]["error"])
+        case _:
+            return fault["msg"]
 
 
 def _did_you_mean(near: list[str]) -> str:
