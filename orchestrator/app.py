@@ -20,6 +20,7 @@ from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
+from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, open_database
 from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
@@ -63,7 +64,8 @@ async def opened(
     database = open_database(settings.database_url)
     try:
         vault = VaultSync(database=database, root=settings.vault_path)
-        if not settings.vault_path.exists():
+        # One that was there before and is missing now is not replaced: it may be a mount that is away.
+        if not settings.vault_path.exists() and not (await database.read(documents.known)).documents:
             await asyncio.to_thread(seed, settings.vault_path)
             await vault.run_once()
         yield App(

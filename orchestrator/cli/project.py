@@ -1,8 +1,9 @@
 """`orchestrator project ...`."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from rich.console import RenderableType
@@ -21,6 +22,9 @@ MaxConcurrent = Annotated[int | None, Parameter(help="Attempts at once, at most.
 Budget = Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")]
 Repository = Annotated[Path | None, Parameter(help="A directory or a git repository.")]
 Checkout = Annotated[CheckoutKind | None, Parameter(help="Absent: what suits the repository.")]
+
+ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/|[^/\s]+@[^/\s]+:")
+"""What git would clone from elsewhere: `https://host/path` (a Path keeps one slash), `user@host:path`."""
 
 _CLEARED = {
     "profile": "default_profile_id",
@@ -104,7 +108,7 @@ def _fields(
         "weight": weight,
         "max_concurrent": max_concurrent,
         "budget_usd_per_day": budget,
-        "repository": None if repository is None else str(repository.expanduser().absolute()),
+        "repository": None if repository is None else _local(repository),
         "checkout": checkout,
     }
     return {key: value for key, value in fields.items() if value is not None}
@@ -162,3 +166,14 @@ def _details(found: projects.ProjectDetails) -> Iterator[RenderableType]:
 
 def _paused(done: projects.ProjectPaused) -> Iterator[RenderableType]:
     yield output.text(f"project {done.project_id} is {'paused' if done.paused else 'not paused'}")
+
+
+def _local(repository: Path) -> str:
+    """As an absolute path. Raises InvalidInput for an address: worktrees are made of a clone on this host."""
+    if not repository.exists() and ADDRESS.match(str(repository)):
+        raise InvalidInput(
+            f"repository must be a directory on this host, got {str(repository)!r}; clone it and give the "
+            "path of the clone",
+            field="repository",
+        )
+    return str(repository.expanduser().absolute())

@@ -3,13 +3,16 @@
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from orchestrator.settings.policy import checked_allowed, checked_denied, checked_mode
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+ClaudeMode = Annotated[str, AfterValidator(lambda mode: checked_mode(mode, "claude"))]
 
 
 class Section(BaseModel):
@@ -45,6 +48,15 @@ class WorkerSettings(Section):
         default=20.0, description="How long running attempts may go on after SIGTERM before they are put off."
     )
 
+    @model_validator(mode="after")
+    def _a_heartbeat_may_be_missed(self) -> Self:
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError(
+                f"lease_seconds ({self.lease_seconds:g}) must be at least twice heartbeat_seconds "
+                f"({self.heartbeat_seconds:g}), or one late heartbeat loses the task"
+            )
+        return self
+
 
 class ClaudeSettings(Section):
     cli_path: Path | None = Field(
@@ -57,7 +69,7 @@ class ClaudeSettings(Section):
         default=None, description="Address of the model's service; absent: the CLI's own."
     )
     model: str | None = Field(default=None, description="Model where no profile names one; a full name.")
-    permission_mode: str | None = Field(
+    permission_mode: ClaudeMode | None = Field(
         default=None, description="Permission mode where no profile names one."
     )
     max_budget_usd: Positive | None = Field(
@@ -84,14 +96,16 @@ class ClaudeSettings(Section):
 class PolicySettings(Section):
     """The ceiling: what this installation allows at most, applied after every profile."""
 
-    allowed_tools: tuple[str, ...] | None = Field(
+    allowed_tools: tuple[Annotated[str, AfterValidator(checked_allowed)], ...] | None = Field(
         default=None, description="No other tools are ever granted."
     )
-    denied_tools: tuple[str, ...] = Field(default=(), description="Never granted, whatever a profile says.")
+    denied_tools: tuple[Annotated[str, AfterValidator(checked_denied)], ...] = Field(
+        default=(), description="Never granted, whatever a profile says."
+    )
     mcp_servers: tuple[str, ...] | None = Field(
         default=None, description="No other MCP servers are ever started."
     )
-    permission_modes: tuple[str, ...] | None = Field(
+    permission_modes: tuple[Annotated[str, AfterValidator(checked_mode)], ...] | None = Field(
         default=None, description="No other modes are ever used."
     )
     max_turns: Count | None = Field(default=None, description="Turns of one attempt at most.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import ConfigurationError
 from orchestrator.vault.document import MOST_BYTES
 from orchestrator.vault.layout import (
     NOTES,
@@ -23,7 +23,7 @@ from orchestrator.vault.layout import (
 )
 
 
-class VaultUnavailable(OrchestratorError):
+class VaultUnavailable(ConfigurationError):
     """The vault cannot be read; nothing was changed. Check the directory and its permissions."""
 
     code = "vault-unavailable"
@@ -73,7 +73,10 @@ def read_tree(root: Path, seen: Mapping[str, FileFound]) -> Tree:
         with os.scandir(resolved) as entries:
             empty = next(entries, None) is None
     except OSError as error:
-        message = f"The vault at {root} cannot be read ({error.strerror}); nothing was changed."
+        message = (
+            f"The vault at {root} cannot be read ({error.strerror}); nothing was changed. Check that it is a "
+            "directory, that it is mounted and who may read it."
+        )
         raise VaultUnavailable(message) from error
     walk = _Walk(resolved, seen)
     walk.tree.empty = empty

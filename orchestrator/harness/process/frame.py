@@ -109,7 +109,10 @@ def parse(line: bytes) -> Message | NotJson:
     if type(value) is not dict:
         return NotJson(text=text)
     if "\\ud" in text or "\\uD" in text:
-        value = _without_surrogates(value)
+        try:
+            value = _without_surrogates(value)
+        except RecursionError:  # nested as deep as the decoder goes; walking it takes more room
+            return NotJson(text=text)
     message: Message = value
     return message
 
