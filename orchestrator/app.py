@@ -22,6 +22,8 @@ from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, open_database
+from orchestrator.vault.git.cycle import GitOptions, GitVault
+from orchestrator.vault.git.follow import follow_remote
 from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
@@ -40,6 +42,7 @@ class App:
     settings: Settings
     database: Database
     vault: VaultSync
+    git: GitVault
     registry: PlatformRegistry
     secrets: Mapping[str, str]
     """Credentials and the values of `${NAME}` references; never shown."""
@@ -72,6 +75,7 @@ async def opened(
             settings=settings,
             database=database,
             vault=vault,
+            git=git_vault(settings),
             registry=PlatformRegistry(
                 base=base_config(settings, rehearsal_url, path=env.get("PATH")),
                 adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
@@ -115,7 +119,11 @@ async def running(
 
 
 def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
-    duties = [keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=app.settings.vault.scan_seconds)]
+    vault = app.settings.vault
+    duties = [
+        keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds),
+        follow_remote(app.git, app.vault.run_once, seconds=vault.git.interval_seconds),
+    ]
     if (seconds := watchdog_seconds()) is not None:
         duties.append(_feed_the_watchdog(seconds))
     return duties
@@ -153,12 +161,20 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
     return Use(
         database=app.database,
         sync=app.vault.run_once,
+        git=app.git,
         host=host(app.settings, app.secrets, database=app.database.place),
         clock=clock,
         random=random,
         defaults=app.registry.defaults,
         ceiling=app.ceiling,
     )
+
+
+def git_vault(settings: Settings) -> GitVault:
+    """The vault as a clone, whether or not it is one."""
+    git = settings.vault.git
+    options = GitOptions(enabled=git.enabled, remote=git.remote, branch=git.branch, host=settings.worker.name)
+    return GitVault(settings.vault_path, options)
 
 
 def host(settings: Settings, secrets: Mapping[str, str], *, database: str) -> Host:

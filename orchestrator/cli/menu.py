@@ -74,8 +74,9 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
     "vault": (
         "Keep the vault and the database in step.",
         {
-            "sync": Entry("vault:sync", "Read the vault and record what changed."),
+            "sync": Entry("vault:sync", "Exchange edits with the remote, then record what changed."),
             "status": Entry("vault:status", "Say what the vault holds and what is wrong with it."),
+            "resolve": Entry("vault:resolve", "Keep our side or theirs of a file that both changed."),
         },
     ),
 }

@@ -1,19 +1,27 @@
-"""`orchestrator vault sync`, `status`."""
+"""`orchestrator vault sync`, `status`, `resolve`."""
 
 from collections.abc import Iterator
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator.cli import exit_codes, output
 from orchestrator.cli.session import call
 from orchestrator.commands import vault
+from orchestrator.vault.git.state import GitState, GitStatus, Keep
+
+Path = Annotated[str, Parameter(help="The file, below the vault.")]
+Side = Annotated[Keep, Parameter(help="ours is this vault's, theirs the remote's.")]
 
 
 def sync() -> int:
-    """Read the vault and record what changed; 1 when a document cannot be used."""
+    """Exchange edits with the remote when the vault is a clone, then read it and record what changed; 1 when
+    a document cannot be used or the remote's side could not be joined with ours."""
     found = call(vault.vault_sync, vault.SyncVault())
     output.show(found, _synced)
-    return exit_codes.FAILED if found.rejected else exit_codes.OK
+    apart = found.git is not None and found.git.state is not GitState.SYNCED
+    return exit_codes.FAILED if found.rejected or apart else exit_codes.OK
 
 
 def status() -> None:
@@ -21,7 +29,36 @@ def status() -> None:
     output.show(call(vault.vault_status, vault.LookAtVault()), _status)
 
 
+def resolve(path: Path, *, keep: Side) -> None:
+    """Keep our side or theirs of a file that both changed; `vault sync` acts once all are decided."""
+    output.show(call(vault.vault_resolve, vault.ResolveConflict(path=path, keep=keep)), _resolved)
+
+
+def _resolved(found: vault.ConflictResolved) -> Iterator[RenderableType]:
+    yield output.text(f"{found.resolved}: {found.keep} is kept")
+    for path in found.remaining:
+        yield output.text(f"undecided {path}", "yellow")
+
+
+def _git(status: GitStatus | None) -> Iterator[RenderableType]:
+    if status is None:
+        return
+    style = "" if status.state is GitState.SYNCED else "yellow"
+    where = f"{status.remote} {status.branch}: " if status.remote else ""
+    counts = f", {status.ahead} to push, {status.behind} to take" if status.ahead or status.behind else ""
+    yield output.text(f"remote    {where}{status.state.value}{counts}", style)
+    if status.message:
+        yield output.text(f"          {status.message}", style)
+    for file in status.conflicts:
+        decided = (
+            f"{file.keep} is kept" if file.keep else "undecided; see `orchestrator vault resolve --help`"
+        )
+        yield output.text(f"conflict  {file.path}: {decided}", style)
+    yield from output.warnings(status.notes)
+
+
 def _synced(found: vault.VaultSynced) -> Iterator[RenderableType]:
+    yield from _git(found.git)
     for path in found.accepted:
         yield output.text(f"read      {path}")
     for path in found.removed:
@@ -40,6 +77,7 @@ def _synced(found: vault.VaultSynced) -> Iterator[RenderableType]:
 
 def _status(found: vault.VaultStatus) -> Iterator[RenderableType]:
     yield output.text(f"{found.path}: {found.count} documents, {found.errors} unusable", "bold")
+    yield from _git(found.git)
     rows = (
         (document.path, output.text("unusable", "red") if document.error else "ok", document.error or "")
         for document in found.documents

@@ -263,6 +263,13 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         changes=False,
     ),
     Command(
+        name="vault_resolve",
+        request=vault.ResolveConflict,
+        result=vault.ConflictResolved,
+        handler=vault.vault_resolve,
+        changes=True,
+    ),
+    Command(
         name="doctor",
         request=doctor.Examine,
         result=doctor.Diagnosis,

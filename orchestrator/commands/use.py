@@ -11,6 +11,7 @@ from orchestrator.domain.profile import EffectiveProfile
 if TYPE_CHECKING:
     # Only their names: help and `config show` need neither a database nor a vault.
     from orchestrator.store.database import Database
+    from orchestrator.vault.git.cycle import GitVault
     from orchestrator.vault.sync import SyncReport
 
 
@@ -63,3 +64,5 @@ class Use:
     """One complete profile per harness."""
     ceiling: Ceiling = field(default_factory=Ceiling)
     caller: Caller = field(default_factory=Caller)
+    git: "GitVault | None" = None
+    """The vault as a clone; `None` where nothing is ever synced."""

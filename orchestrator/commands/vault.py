@@ -1,12 +1,15 @@
-"""Commands on the vault: look again, and say what it holds."""
+"""Commands on the vault: look again, say what it holds, and settle what two sides changed."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
+from orchestrator.domain.errors import Conflict
 from orchestrator.store import vault as store
+from orchestrator.vault.git.state import ConflictFile, GitState, GitStatus, Keep
 from orchestrator.vault.sync import SyncReport
 
 
@@ -27,6 +30,8 @@ class VaultSynced:
     strays: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     """Directories of an old layout, which are never read."""
     seconds: float
+    git: GitStatus | None = field(default=None, metadata=OPTIONAL)
+    """How the cycle with the remote ended; left out when the vault is no clone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,17 +57,38 @@ class VaultStatus:
     count: int
     errors: int
     documents: tuple[DocumentStatus, ...]
+    git: GitStatus | None = field(default=None, metadata=OPTIONAL)
+    """How the last cycle with the remote ended; left out when the vault is no clone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolveConflict:
+    """`ours` is the vault's side, `theirs` the remote's."""
+
+    path: str
+    keep: Keep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictResolved:
+    """`remaining` are the files that are still to be decided; without any, the next sync goes through."""
+
+    resolved: str
+    keep: Keep
+    remaining: tuple[str, ...]
 
 
 async def vault_sync(use: Use, request: SyncVault) -> VaultSynced:
-    """Read the vault and record what changed."""
+    """Exchange edits with the remote when the vault is a clone, then read it and record what changed."""
     del request
-    return _synced(await use.sync())
+    git = None if use.git is None else await asyncio.to_thread(use.git.run_once)
+    return _synced(await use.sync(), _known(git))
 
 
 async def vault_status(use: Use, request: LookAtVault) -> VaultStatus:
-    """Say what the vault held when it was last read, and what is wrong with it."""
+    """Say what the vault held when it was last read, what is wrong with it, and how the remote stands."""
     del request
+    git = None if use.git is None else await asyncio.to_thread(use.git.status)
     known = await use.database.read(store.known)
     documents = tuple(
         DocumentStatus(
@@ -80,10 +106,27 @@ async def vault_status(use: Use, request: LookAtVault) -> VaultStatus:
         count=len(documents),
         errors=sum(1 for document in documents if document.error is not None),
         documents=documents,
+        git=_known(git),
     )
 
 
-def _synced(report: SyncReport) -> VaultSynced:
+async def vault_resolve(use: Use, request: ResolveConflict) -> ConflictResolved:
+    """Decide which side of a file in conflict is kept; the next sync acts on it once all are decided."""
+    if use.git is None:
+        raise Conflict("The vault is not synced with a remote; nothing was changed.")
+    files: tuple[ConflictFile, ...] = await asyncio.to_thread(use.git.resolve, request.path, request.keep)
+    return ConflictResolved(
+        resolved=request.path,
+        keep=request.keep,
+        remaining=tuple(file.path for file in files if file.keep is None),
+    )
+
+
+def _known(git: GitStatus | None) -> GitStatus | None:
+    return None if git is None or git.state is GitState.OFF else git
+
+
+def _synced(report: SyncReport, git: GitStatus | None) -> VaultSynced:
     return VaultSynced(
         accepted=report.accepted,
         rejected=report.rejected,
@@ -92,4 +135,5 @@ def _synced(report: SyncReport) -> VaultSynced:
         warnings=report.warnings,
         strays=report.strays,
         seconds=report.seconds,
+        git=git,
     )

@@ -26,11 +26,25 @@ class DatabaseSettings(Section):
     )
 
 
+class VaultGitSettings(Section):
+    enabled: bool | None = Field(
+        default=None, description="Sync with a remote; absent: when the vault is a clone that has one."
+    )
+    remote: str | None = Field(
+        default=None, description="Name of the remote; absent: that of the branch, else `origin`."
+    )
+    branch: str | None = Field(
+        default=None, description="The remote's branch; absent: that of the branch that is checked out."
+    )
+    interval_seconds: Positive = Field(default=60.0, description="How often the remote is looked at.")
+
+
 class VaultSettings(Section):
     path: Path | None = Field(
         default=None, description="The vault's directory; absent: `vault` in the home directory."
     )
     scan_seconds: Positive = Field(default=5.0, description="How often the whole vault is looked at again.")
+    git: VaultGitSettings = VaultGitSettings()
 
 
 class WorkerSettings(Section):

@@ -42,9 +42,15 @@ class GitFailed(OrchestratorError):
     code = "git-failed"
 
     def __init__(
-        self, message: str | None = None, *, said: str = "", printed: str = "", reason: Reason = "exit"
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        said: str = "",
+        printed: str = "",
+        reason: Reason = "exit",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, field=field)
         self.said = said
         """What git wrote on standard error, and in `printed` on standard output."""
         self.printed = printed
@@ -52,25 +58,29 @@ class GitFailed(OrchestratorError):
 
 
 class Leash:
-    """Ends what another thread runs: the git process that is running, and any that would be started."""
+    """Ends what another thread runs: the git processes there are, and any that would be started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: subprocess.Popen[bytes] | None = None
+        self._running: set[subprocess.Popen[bytes]] = set()
         self.pulled = False
 
     def pull(self) -> None:
         with self._lock:
             self.pulled = True
-            if self._running is not None:
-                _end(self._running)
+            for process in self._running:
+                _end(process)
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running.discard(process)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Raises GitFailed once it was pulled, and FileNotFoundError where there is no git."""
         with self._lock:
             if self.pulled:
                 raise GitFailed("It was stopped before its end; it goes on from there.", reason="stopped")
-            self._running = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 env=dict(environment),
                 stdin=subprocess.PIPE,
@@ -79,7 +89,8 @@ class Leash:
                 # With its helpers in a group of its own, so that none of them outlives it.
                 start_new_session=True,
             )
-            return self._running
+            self._running.add(process)
+            return process
 
 
 def environment(parent: Mapping[str, str], passed_on: Sequence[str] = PASSED_ON) -> dict[str, str]:
@@ -128,6 +139,7 @@ def git(
             raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} s.", reason="time") from error
         finally:
             _end(process)
+            leash.ended(process)
     said = err.decode("utf-8", "replace").strip()
     if leash.pulled:
         raise GitFailed("It was stopped before its end; it goes on from there.", reason="stopped")

@@ -1,0 +1,43 @@
+"""The duty that keeps the vault in step with its remote, beside the event loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.vault.git.cycle import GitVault
+from orchestrator.vault.git.state import GitState
+
+log = structlog.get_logger()
+
+
+async def follow_remote(
+    vault: GitVault,
+    look: Callable[[], Awaitable[object]],
+    *,
+    seconds: float,
+    again: asyncio.Event | None = None,
+) -> None:
+    """One cycle every so many seconds, and whenever `again` is set; `look` reads the tree after it. Runs
+    until it is cancelled, and takes the cycle that is running with it.
+
+    What is wrong with repository or remote is in the cycle's status, and it goes on.
+    """
+    again = again or asyncio.Event()
+    while True:
+        again.clear()
+        try:
+            status = await asyncio.to_thread(vault.run_once)
+            if status.state is not GitState.OFF:
+                await look()
+        except (OrchestratorError, OSError) as error:
+            log.warning("vault.sync_failed", error=str(error))
+        except asyncio.CancelledError:
+            vault.stop()
+            raise
+        try:
+            async with asyncio.timeout(seconds):
+                await again.wait()
+        except TimeoutError:
+            continue
