@@ -16,6 +16,7 @@ from orchestrator.commands import (
     projects,
     task_views,
     tasks,
+    tokens,
     tools,
     vault,
 )
@@ -281,3 +282,24 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
 
 
 BY_NAME: Final = {command.name: command for command in COMMANDS}
+    Command(
+        name="create_token",
+        request=tokens.CreateToken,
+        result=tokens.TokenCreated,
+        handler=tokens.create_token,
+        changes=True,
+    ),
+    Command(
+        name="list_tokens",
+        request=tokens.ListTokens,
+        result=tokens.TokenList,
+        handler=tokens.list_tokens,
+        changes=False,
+    ),
+    Command(
+        name="revoke_token",
+        request=tokens.RevokeToken,
+        result=tokens.TokenRevoked,
+        handler=tokens.revoke_token,
+        changes=True,
+    ),

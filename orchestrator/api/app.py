@@ -1,0 +1,46 @@
+"""The HTTP application: commands, events, metrics, health, and what is mounted beside them."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from orchestrator.api.problems import Refused
+from orchestrator.api.routes import routes
+from orchestrator.api.security import HEALTH_PATHS, Guard
+from orchestrator.commands.authentication import authenticate
+from orchestrator.commands.use import Use
+
+
+def create_app(
+    use: Use, *, hosts: frozenset[str], mounts: Iterable[BaseRoute] = (), open_health: bool = False
+) -> ASGIApp:
+    """Answers on `hosts` only, to whoever shows a token. `mounts` are routes of other applications; they
+    stand behind the same guard, and find what their caller may use in the scope under `security.USE`."""
+
+    async def identify(token: str) -> Use | None:
+        return await authenticate(use, token)
+
+    inner = Starlette(
+        routes=[*routes(), *mounts],
+        exception_handlers={HTTPException: _unknown},
+    )
+    inner.router.redirect_slashes = False
+    return Guard(inner, hosts=hosts, identify=identify, open_paths=tuple(HEALTH_PATHS) if open_health else ())
+
+
+async def _unknown(_request: Request, error: Exception) -> Response:
+    """No such address, or not with this method."""
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    refused = Refused(
+        error.status_code, phrase.lower().replace(" ", "-"), f"{phrase}; see /api/v1/openapi.json."
+    )
+    answer = refused.response()
+    answer.headers.update(error.headers or {})
+    return answer

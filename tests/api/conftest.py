@@ -1,0 +1,117 @@
+"""The HTTP surface on a real socket, with a real database and vault behind it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from orchestrator import app as composition
+from orchestrator.api.app import create_app
+from orchestrator.api.security import allowed_hosts
+from orchestrator.api.server import bind, listening
+from orchestrator.commands import tokens
+from orchestrator.commands.use import Use
+from orchestrator.settings import load
+
+T = TypeVar("T")
+BOUND = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running server, and how to ask it."""
+
+    use: Use
+    port: int
+    token: str
+    app: Any
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"host": f"127.0.0.1:{self.port}", "authorization": f"Bearer {self.token}"}
+
+    async def ask(
+        self, method: str, path: str, document: Any = None, *, raw: bytes | None = None, **headers: str | None
+    ) -> Answer:
+        """One request on a connection of its own; a header of `None` is left out."""
+        body = raw if raw is not None else b"" if document is None else json.dumps(document).encode()
+        said: dict[str, str | None] = {
+            **self.headers,
+            "connection": "close",
+            "content-length": str(len(body)),
+        }
+        if body:
+            said["content-type"] = "application/json"
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        async with asyncio.timeout(BOUND):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in said.items() if v is not None)]
+            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+            try:
+                return parsed(await reader.read())
+            finally:
+                writer.close()
+
+
+def parsed(answer: bytes) -> Answer:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        body = unchunked(body)
+    return Answer(status=int(first.split()[1]), headers=headers, body=body)
+
+
+def unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        whole += rest[:length]
+        body = rest[length + 2 :]
+    return whole
+
+
+@asynccontextmanager
+async def serving(home: Path, **more: Any) -> AsyncIterator[Api]:
+    settings = load(environment={"ORCHESTRATOR_HOME": str(home)}).settings
+    numbers = iter(range(10_000))
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(composition.opened(settings, environment={}))
+        use = composition.use(opened, clock=__import__("time").time, random=lambda: next(numbers))
+        made = await tokens.create_token(use, tokens.CreateToken(name="test"))
+        listener = bind("127.0.0.1", 0)
+        port = listener.getsockname()[1]
+        app = create_app(use, hosts=allowed_hosts(port, bound="127.0.0.1", named=()), **more)
+        await stack.enter_async_context(listening(app, listener))
+        yield Api(use=use, port=port, token=made.token, app=app)
+
+
+@pytest.fixture
+def with_api(tmp_path: Path) -> Callable[[Callable[[Api], Coroutine[Any, Any, T]]], T]:
+    """Runs a test's coroutine against a fresh server."""
+
+    def run(test: Callable[[Api], Coroutine[Any, Any, T]], **more: Any) -> T:
+        async def whole() -> T:
+            async with serving(tmp_path / "home", **more) as api:
+                return await test(api)
+
+        return asyncio.run(whole())
+
+    return run
