@@ -23,8 +23,8 @@ MESSAGE_BYTES: Final = 1 << 16
 
 
 def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
-    """A socket at that address. Raises ConfigurationError where the port is taken or the address is not of this
-    host, and for an address beyond loopback without `allow_remote`."""
+    """A socket at that address. Raises ConfigurationError where the port is taken or the address is not of
+    this host, and for an address beyond loopback without `allow_remote`."""
     address = ipaddress.ip_address(host)
     if not address.is_loopback and not allow_remote:
         raise ConfigurationError(

@@ -271,18 +271,6 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         changes=True,
     ),
     Command(
-        name="doctor",
-        request=doctor.Examine,
-        result=doctor.Diagnosis,
-        handler=doctor.doctor,
-        changes=False,
-    ),
-)
-"""In the order of the documentation. A command that is not here does not exist."""
-
-
-BY_NAME: Final = {command.name: command for command in COMMANDS}
-    Command(
         name="create_token",
         request=tokens.CreateToken,
         result=tokens.TokenCreated,
@@ -303,3 +291,15 @@ BY_NAME: Final = {command.name: command for command in COMMANDS}
         handler=tokens.revoke_token,
         changes=True,
     ),
+    Command(
+        name="doctor",
+        request=doctor.Examine,
+        result=doctor.Diagnosis,
+        handler=doctor.doctor,
+        changes=False,
+    ),
+)
+"""In the order of the documentation. A command that is not here does not exist."""
+
+
+BY_NAME: Final = {command.name: command for command in COMMANDS}
