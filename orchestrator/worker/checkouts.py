@@ -123,6 +123,8 @@ def _add_worktree(repository: Path, place: Path, branch: str) -> None:
     shutil.rmtree(place, ignore_errors=True)
     git(repository, "worktree", "prune")
     known = git(repository, "branch", "--list", "--format=%(refname:short)", branch)
+    if not known and not git(repository, "rev-list", "--all", "--max-count=1"):
+        raise GitFailed("it has no commit yet to start from; commit something there.")
     fresh = [] if known else ["-b", branch]
     git(repository, "worktree", "add", "--force", *fresh, str(place), *([branch] if known else ["HEAD"]))
     (_git_directory(place) / MADE).touch()

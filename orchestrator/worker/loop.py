@@ -200,8 +200,7 @@ class Worker:
             log.warning("lease.lost", task_id=claim.task.id, attempt=claim.attempt)
         except Exception as error:
             log.exception("attempt.fault", task_id=claim.task.id, attempt=claim.attempt)
-            message = f"A fault of the worker itself ({error!r}); its log has the details."
-            ending = self._agents.ending(claim, WorkerFault(message=message))
+            ending = self._agents.ending(claim, WorkerFault(message=_fault(error)))
         finally:
             self._running.finish(attempting, None if leash.lost else ending)
             self._listener.ring()
@@ -288,6 +287,12 @@ class Worker:
             seen_at=self._clock(),
             details={"boot": boot_id(), "started": me.started if me else 0},
         )
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}. Make room, or correct the permissions."
+    return f"A fault of the worker itself ({error!r}); its log has the details."
 
 
 async def _ring_when_set(stop: Stop, listener: Listener) -> None:
