@@ -356,3 +356,22 @@ def test_ten_thousand_files_go_there_and_come_back(site, here, there) -> None:
     here.synced()
     assert text_of(here.root / "agent-types/p77/profile.md") == "changed\n"
     assert len(there.files()) == 10_002
+
+
+def test_a_remote_that_does_not_let_us_in_says_so_and_is_never_asked_for_a_password(
+    here, tmp_path, monkeypatch
+) -> None:
+    """An ssh that answers as the real one does, and shows how it was called."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "ssh").write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho "git@h: Permission denied (publickey)." >&2\nexit 255\n'
+    )
+    (tools / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    here.git("remote", "set-url", "origin", "git@git.example.org:team/vault.git")
+    here.put("a.md", "a\n")
+    status = here.sync()
+    assert status.state is GitState.CREDENTIALS
+    assert status.ahead == 1
+    assert "-oBatchMode=yes" in text_of(tmp_path / "asked")
