@@ -18,7 +18,7 @@ SINGLE: Final[dict[str, Entry]] = {
     "doctor": Entry("doctor:doctor", "Check this installation and say what to do about each fault."),
     "mcp": Entry("mcp:mcp", "Serve every command over MCP on standard input and output."),
     "tools": Entry("profile:tools", "List the tools and MCP servers that a profile can name."),
-    "migrate": Entry("database:migrate", "Bring the database's schema up to date."),
+    "migrate": Entry("database:migrate", "Bring the database's schema and the vault's documents up to date."),
 }
 
 GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
@@ -48,7 +48,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
         },
     ),
     "profile": (
-        "Look at profiles: what an agent is and may do.",
+        "Keep profiles: what an agent is and may do.",
         {
             "list": Entry("profile:list_", "List the profiles."),
             "show": Entry("profile:show", "Show a profile as its document says it."),
@@ -56,6 +56,16 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
                 "profile:effective",
                 "Show what a profile comes to in a project, and where each value comes from.",
             ),
+            "overrides": Entry("profile_write:overrides", "List what each profile is in a project."),
+            "add": Entry("profile_write:add", "Add a profile, or a project's own version of one."),
+            "edit": Entry(
+                "profile_write:edit", "Change fields of a profile, and nothing else of its document."
+            ),
+            "remove": Entry("profile_write:remove", "Remove a profile, or a project's own version of it."),
+            "check": Entry("profile_share:check", "Say whether what a profile needs is installed."),
+            "install": Entry("profile_share:install", "Install the packages a profile needs."),
+            "export": Entry("profile_share:export", "Print a profile as YAML, or publish it as a gist."),
+            "import": Entry("profile_share:import_", "Take a profile from YAML or a gist."),
         },
     ),
     "attempt": (

@@ -74,7 +74,8 @@ def check(raw: Mapping[str, Any], *, profile_id: str, harness: str | None) -> Ch
         if findings.errors:
             raise InvalidInput(_told(field, findings.errors[0].message), field=field)
         warnings += [_told(field, warning.message) for warning in findings.warnings]
-        values[field] = read_fields.get(field, InstallManifest() if field == "install" else None)
+        values[field] = InstallManifest() if field == "install" else None
+        values |= read_fields
     return Checked(values=values, warnings=tuple(warnings))
 
 

@@ -18,6 +18,7 @@ from orchestrator.commands import (
     tasks,
     tokens,
     tools,
+    transfer,
     vault,
 )
 from orchestrator.commands.command import AnyCommand, Command, Who
@@ -239,6 +240,20 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         request=manifest.InstallProfile,
         result=manifest.ProfileInstalled,
         handler=manifest.install_profile,
+        changes=True,
+    ),
+    Command(
+        name="export_profile",
+        request=transfer.ExportProfile,
+        result=transfer.ProfileExported,
+        handler=transfer.export_profile,
+        changes=True,
+    ),
+    Command(
+        name="import_profile",
+        request=transfer.ImportProfile,
+        result=transfer.ProfileImported,
+        handler=transfer.import_profile,
         changes=True,
     ),
     Command(

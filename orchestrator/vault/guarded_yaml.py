@@ -50,19 +50,19 @@ class Unreadable(Exception):
         self.syntax = syntax
 
 
-def load(text: str) -> Value:
+def load(text: str, *, most_characters: int = MOST_CHARACTERS, most_levels: int = MOST_LEVELS) -> Value:
     """The value of one YAML document; `None` when it is empty. Raises Unreadable.
 
     The value is built while the parser speaks, so that nothing refused is ever expanded.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise Unreadable(f"longer than {MOST_CHARACTERS} characters", 1)
+    if len(text) > most_characters:
+        raise Unreadable(f"longer than {most_characters} characters", 1)
     try:
         loader = yaml.CSafeLoader(text)
     except UnicodeEncodeError:
         raise Unreadable("not text", 1) from None
     try:
-        return _build(loader)
+        return _build(loader, most_levels)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -76,8 +76,9 @@ def load(text: str) -> Value:
 class _Builder:
     """The containers that are open, and the key that waits for its value in each."""
 
-    def __init__(self, loader: yaml.CSafeLoader) -> None:
+    def __init__(self, loader: yaml.CSafeLoader, most_levels: int) -> None:
         self.loader = loader
+        self.most_levels = most_levels
         self.open: list[tuple[_Container, str | None]] = []
         self.root: Value = None
 
@@ -121,16 +122,16 @@ class _Builder:
         return bool(self.open) and isinstance(self.open[-1][0], dict) and self.open[-1][1] is None
 
     def enter(self, container: _Container, line: int) -> None:
-        if len(self.open) >= MOST_LEVELS:
-            raise Unreadable(f"nested deeper than {MOST_LEVELS} levels", line)
+        if len(self.open) >= self.most_levels:
+            raise Unreadable(f"nested deeper than {self.most_levels} levels", line)
         if self._awaits_key():
             raise Unreadable("a key must be text", line)
         self.put(container, line)
         self.open.append((container, None))
 
 
-def _build(loader: yaml.CSafeLoader) -> Value:
-    builder = _Builder(loader)
+def _build(loader: yaml.CSafeLoader, most_levels: int) -> Value:
+    builder = _Builder(loader, most_levels)
     documents = 0
     while loader.check_event():
         event: Any = loader.get_event()
