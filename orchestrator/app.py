@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from typing import Any
 
 import structlog
 
+from orchestrator.commands.migration import migrate
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
@@ -101,6 +104,7 @@ async def running(
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
         if (settings.vault_path / RECORD).exists():
             await asyncio.to_thread(seed, settings.vault_path)
+        await _bring_up_to_date(settings)
         await app.vault.run_once()
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
@@ -116,6 +120,25 @@ async def running(
                 await work
                 for task in beside:
                     task.cancel()
+
+
+async def _bring_up_to_date(settings: Settings) -> None:
+    """Older documents, and profiles of the configuration. A vault that nobody may write is used as it is."""
+    given = settings.agent_profiles
+    try:
+        steps = await migrate(
+            home=settings.home,
+            vault=settings.vault_path,
+            entries=None if given is None else given.get_secret_value(),
+            now=time.time(),
+        )
+    except (OrchestratorError, OSError) as error:
+        log.warning("vault.migration_failed", error=str(error))
+        return
+    for step in steps:
+        if step.kind != "stray":  # the vault's first look says that
+            say = log.info if step.done else log.warning
+            say("vault.migrated" if step.done else "vault.not_migrated", path=step.path, step=step.message)
 
 
 def _duties(app: App) -> list[Coroutine[Any, Any, None]]:

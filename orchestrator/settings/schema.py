@@ -3,9 +3,9 @@
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Secret, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.settings.policy import checked_allowed, checked_denied, checked_mode
@@ -158,6 +158,9 @@ class Settings(BaseSettings):
     home: Path = Field(description="Directory of all state; from ORCHESTRATOR_HOME, or XDG_STATE_HOME.")
     secrets_dir: Path | None = Field(
         default=None, description="Directory with one file per secret; also CREDENTIALS_DIRECTORY of systemd."
+    )
+    agent_profiles: Secret[Any] | None = Field(
+        default=None, description="Profiles of an older configuration; each is moved into the vault once."
     )
     database: DatabaseSettings = DatabaseSettings()
     vault: VaultSettings = VaultSettings()
