@@ -54,7 +54,7 @@ def with_member(text: str, key: str, value: Any) -> str:
         return text[:at] + new + text[at:].lstrip()
     last = known[-1]
     # Between the last two, or before the only one, stands how this object is laid out.
-    gap = text[known[-2].end + 1 : last.start] if len(known) > 1 else _lead(text, last)
+    gap = text[known[-2].end : last.start].partition(",")[2] if len(known) > 1 else _lead(text, last)
     return f"{text[: last.end]},{gap}{new}{text[last.end :]}"
 
 
