@@ -24,7 +24,8 @@ ABSENT: Final = "000000"
 INCOMING: Final = f"{OWN}incoming"
 OUTGOING: Final = f"{OWN}outgoing"
 MOST_FILES: Final = 100_000
-MOST_SHOWN: Final = 5
+MOST_FLUSHED: Final = 256
+"""Files that are flushed one by one, at about a millisecond each; more are flushed with the whole disk."""
 
 
 class Found(Enum):
@@ -205,6 +206,9 @@ def _write_beside(repo: Repository, new: str, coming: list[Change], place: Path)
     repo.run("read-tree", new, extra=index)
     repo.run("checkout-index", "-z", "--stdin", f"--prefix={place}/tree/", stdin=names, extra=index)
     # A rename that outlives a power cut must not outlive what was in the file.
+    if len(coming) > MOST_FLUSHED:
+        os.sync()
+        return
     for change in coming:
         if change.new_mode != LINK:
             with (place / "tree" / change.path).open("rb") as file:

@@ -365,7 +365,7 @@ def test_a_remote_that_does_not_let_us_in_says_so_and_is_never_asked_for_a_passw
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "ssh").write_text(
-        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho "git@h: Permission denied (publickey)." >&2\nexit 255\n'
+        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho "Permission denied (publickey)." >&2\nexit 255\n'
     )
     (tools / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
