@@ -1,6 +1,7 @@
 """Databases to measure on, and backlogs loaded into them by the databases' own means."""
 
 import contextlib
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -55,6 +56,18 @@ def load(
             tx.execute(text(_LOAD[tx.dialect.name]), values)
 
     database.run_sync(write)
+
+
+def rest(url: str) -> None:
+    """Let the database finish what a bulk load leaves to do (hint bits, statistics, a checkpoint), as it would
+    have by the time a real backlog of that size has come together."""
+    if url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("VACUUM (ANALYZE) tasks")
+        admin.execute("CHECKPOINT")
 
 
 @contextlib.contextmanager

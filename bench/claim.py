@@ -70,6 +70,7 @@ def main() -> None:
                     database = open_database(url)
                     backlog.load(database, given.tasks, prefix="a", priority=1)
                     backlog.load(database, waiting, prefix="b")
+                    backlog.rest(url)
                     database.close()
                     rate = asyncio.run(measure(url, tasks=given.tasks, slots=given.slots))
                 first = first or rate
