@@ -59,7 +59,7 @@ def load(
 
 
 def rest(url: str) -> None:
-    """Let the database finish what a bulk load leaves to do (hint bits, statistics, a checkpoint), as it would
+    """Let the database finish what a bulk load leaves (hint bits, statistics, a checkpoint), as it would
     have by the time a real backlog of that size has come together."""
     if url.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
