@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator.cli import output
-from orchestrator.cli.session import settings
+from orchestrator.cli.session import settings, use
 from orchestrator.cli.times import shown
 from orchestrator.commands import migration
 from orchestrator.commands.encoding import OPTIONAL
@@ -45,7 +46,7 @@ def migrate(
     loaded = settings().settings
     looking = dry_run or report
     place = None if looking else _migrate_database(loaded.database_url)
-    steps = asyncio.run(_migrate_vault(loaded, from_config, looking)) if loaded.vault_path.is_dir() else ()
+    steps = asyncio.run(_migrate_vault(loaded, from_config, looking=looking))
     earlier = migration.read_record(loaded.home).steps if report else ()
     output.show(Migrated(migrated=place, dry_run=looking, steps=steps, earlier=earlier), _told)
 
@@ -55,19 +56,26 @@ def _migrate_database(url: str) -> str:
         return database.place
 
 
-async def _migrate_vault(loaded: "Settings", from_config: Path | None, dry_run: bool) -> tuple[Step, ...]:
+async def _migrate_vault(loaded: "Settings", from_config: Path | None, *, looking: bool) -> tuple[Step, ...]:
     own = loaded.agent_profiles
     entries = None if own is None else own.get_secret_value()
     if from_config is not None:
         entries = migration.entries_of(from_config)
-    return await migration.migrate(
+    migrate = partial(
+        migration.migrate,
         home=loaded.home,
         vault=loaded.vault_path,
         entries=entries,
         again=from_config is not None,
-        dry_run=dry_run,
+        dry_run=looking,
         now=time.time(),
     )
+    if looking:
+        return await migrate() if loaded.vault_path.is_dir() else ()
+    async with use() as ready:  # a new home gets its vault here
+        steps = await migrate()
+        await ready.sync()
+    return steps
 
 
 def _told(done: Migrated) -> Iterator[RenderableType]:
