@@ -9,6 +9,7 @@ from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.settings import Settings, load
 from orchestrator.store import profiles
+from orchestrator.worker.stop import Stop
 
 
 def fresh(home: Path, **environment: str) -> Settings:
@@ -59,3 +60,22 @@ def test_a_rehearsal_gets_no_credentials(tmp_path: Path) -> None:
     assert rehearsed == {"LINTER_TOKEN": "for a server", "ANTHROPIC_API_KEY": REHEARSAL_KEY}
     assert "real" not in rehearsed.values()
     assert set(rehearsed) & set(CREDENTIALS) == {"ANTHROPIC_API_KEY"}
+
+
+def test_packages_of_profiles_are_on_an_attempts_path_behind_the_systems(tmp_path: Path) -> None:
+    base = app.base_config(fresh(tmp_path), None, path="/usr/bin")
+    assert base.environment["PATH"] == f"/usr/bin:{tmp_path}/packages/npm/bin:{tmp_path}/packages/pip/bin"
+
+
+def test_profiles_of_an_older_configuration_hold_from_the_first_start_on(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("agent_profiles: {mine: {model: m}, bad: {max_turns: 0}}\n")
+
+    async def start() -> str | None:
+        stop = Stop()
+        async with app.running(fresh(tmp_path), stop=stop) as started:
+            mine = await started.database.read(profiles.get_profile, "mine")
+            bad = await started.database.read(profiles.get_profile, "bad")
+        assert bad is None
+        return mine and mine.model
+
+    assert asyncio.run(start()) == "m"
