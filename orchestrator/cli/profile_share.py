@@ -90,7 +90,8 @@ def _exported(done: transfer.ProfileExported) -> Iterator[RenderableType]:
         sys.stdout.write(done.yaml)
     if done.gist_url is not None:
         yield output.text(f"# published: {done.gist_url}")
-    yield from output.warnings([done.gist_error] if done.gist_error else [])
+    if done.gist_error is not None:
+        yield output.text(f"# not published: {done.gist_error}", "red")
 
 
 def _imported(done: transfer.ProfileImported) -> Iterator[RenderableType]:
