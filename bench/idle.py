@@ -35,7 +35,7 @@ def worker(home: Path) -> Iterator[int]:
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
             [*program, "up", "--no-screen"],
-            env={**environment, "ORCHESTRATOR_HOME": str(home / "state")},
+            env={**environment, "ORCHESTRATOR_HOME": str(home / "state"), "ORCHESTRATOR_API__PORT": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,

@@ -7,27 +7,47 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from orchestrator.api import operation
+from orchestrator.api.events import Hub
+from orchestrator.api.metrics import Metrics
 from orchestrator.api.problems import Refused
+from orchestrator.api.resources import PREFIX
 from orchestrator.api.routes import routes
 from orchestrator.api.security import HEALTH_PATHS, Guard
+from orchestrator.api.stream import Stream, sse, websocket
 from orchestrator.commands.authentication import authenticate
 from orchestrator.commands.use import Use
 
 
 def create_app(
-    use: Use, *, hosts: frozenset[str], mounts: Iterable[BaseRoute] = (), open_health: bool = False
+    use: Use,
+    *,
+    hub: Hub,
+    hosts: frozenset[str],
+    mounts: Iterable[BaseRoute] = (),
+    with_worker: bool = False,
+    open_health: bool = False,
 ) -> ASGIApp:
-    """Answers on `hosts` only, to whoever shows a token. `mounts` are routes of other applications; they
-    stand behind the same guard, and find what their caller may use in the scope under `security.USE`."""
+    """Answers on `hosts` only, to whoever shows a token; `hub` must be running meanwhile.
+
+    `mounts` are routes of other applications; they stand behind the same guard, and find what their caller
+    may use in the scope under `security.USE`. `with_worker` says that a worker is to run in this process.
+    """
 
     async def identify(token: str) -> Use | None:
         return await authenticate(use, token)
 
     inner = Starlette(
-        routes=[*routes(), *mounts],
+        routes=[
+            *routes(),
+            Route(f"{PREFIX}/events", Stream(hub, sse), methods=["GET"]),
+            WebSocketRoute(f"{PREFIX}/ws", Stream(hub, websocket)),
+            *operation.routes(use, Metrics(use, hub), with_worker=with_worker),
+            *mounts,
+        ],
         exception_handlers={HTTPException: _unknown},
     )
     inner.router.redirect_slashes = False

@@ -36,6 +36,11 @@ class Refused(Exception):
         self.status = status
         self.code = code
 
+    @classmethod
+    def of(cls, error: OrchestratorError) -> "Refused":
+        """The same, where a command's error has to end the request before it began."""
+        return cls(problem(error)["status"], error.code, str(error))
+
     def response(self) -> Response:
         details = {
             "type": f"urn:orchestrator:problem:{self.code}",

@@ -15,6 +15,9 @@ class Entry:
 SINGLE: Final[dict[str, Entry]] = {
     "up": Entry("up:up", "Run everything in this process: the worker, the vault's sync."),
     "rehearse": Entry("rehearse:rehearse", "Stand in for the model's service, from a script; costs nothing."),
+    "api": Entry("api:api", "Answer over HTTP, without a worker."),
+    "call": Entry("call:call", "Call any command by its name: JSON in, JSON out."),
+    "events": Entry("events:events", "Print what happened; with --follow, what happens."),
     "doctor": Entry("doctor:doctor", "Check this installation and say what to do about each fault."),
     "mcp": Entry("mcp:mcp", "Serve every command over MCP on standard input and output."),
     "tools": Entry("profile:tools", "List the tools and MCP servers that a profile can name."),
@@ -79,6 +82,14 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
         "Look at the configuration.",
         {
             "show": Entry("config:show", "Print each setting and where it came from."),
+        },
+    ),
+    "token": (
+        "Say who may ask over HTTP.",
+        {
+            "create": Entry("token:create", "Make a token and print it, this once."),
+            "list": Entry("token:list_", "List the tokens, without their secrets."),
+            "revoke": Entry("token:revoke", "End a token."),
         },
     ),
     "vault": (

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 
 from orchestrator import __version__, app, logs
 from orchestrator.api import mcp_listener
-from orchestrator.cli import output, screen, signals
+from orchestrator.cli import api, output, screen, signals
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
@@ -79,6 +79,10 @@ async def _run(
             app.running(loaded, stop=stop, rehearsal_url=url, door=_door)
         )
         use = use_of(running)
+        if loaded.api.enabled:
+            address = await stack.enter_async_context(api.serving(use, loaded, with_worker=True))
+            if visible:
+                _print_address(address)
         last = await use.database.read(events.last_id)
         if sample:
             await _ask_for_sample(use)
@@ -89,6 +93,13 @@ async def _run(
             output.console().print(
                 output.text("stopping: running attempts are put off; again to end now", "dim")
             )
+
+
+def _print_address(address: str) -> None:
+    if current().json:
+        output.print_json({"api": address}, indent=None)
+    else:
+        output.console().print(output.text(f"answers programs on {address}/api/v1, with a token\n", "dim"))
 
 
 def _door(running: app.App) -> AbstractAsyncContextManager[Address]:

@@ -84,6 +84,8 @@ class VaultChanges:
     removed: tuple[Removed, ...] = ()
     refused: tuple[KnownDocument, ...] = ()
     unchanged: int = 0
+    seconds: float = 0.0
+    """What reading and comparing took."""
 
     @property
     def empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -135,6 +136,27 @@ class InstallSettings(Section):
     timeout_seconds: Positive = Field(default=300.0, description="Time for one package to install.")
 
 
+class ApiSettings(Section):
+    enabled: bool = Field(default=True, description="Whether `up` answers over HTTP.")
+    host: IPv4Address | IPv6Address = Field(
+        default=IPv4Address("127.0.0.1"),
+        description="Address to listen on; others than loopback need `api.allow_remote`.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8420, description="Port to listen on; 0: any that is free."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names besides loopback's under which requests are answered, such as a proxy's.",
+    )
+    allow_remote: bool = Field(
+        default=False, description="Whether `api.host` may be an address that other hosts can reach."
+    )
+    open_health: bool = Field(
+        default=False, description="Whether /healthz and /readyz answer without a token, for probes."
+    )
+
+
 class LogSettings(Section):
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal."
@@ -168,6 +190,7 @@ class Settings(BaseSettings):
     claude: ClaudeSettings = ClaudeSettings()
     policy: PolicySettings = PolicySettings()
     install: InstallSettings = InstallSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

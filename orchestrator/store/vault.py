@@ -245,6 +245,7 @@ def _events(changes: VaultChanges, now: float) -> Iterable[Event]:
             "rejected": len(changes.rejected),
             "removed": len(changes.removed),
             "unchanged": changes.unchanged,
+            "seconds": round(changes.seconds, 3),
         },
     )
 

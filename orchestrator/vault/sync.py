@@ -84,6 +84,7 @@ class VaultSync:
             for left in reversed(range(TRIES)):
                 known = await self._database.read(store.known)
                 tree, changes = await asyncio.to_thread(self._look, known)
+                changes = replace(changes, seconds=time.perf_counter() - started)
                 try:
                     await self._write(changes)
                 except Conflict:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from orchestrator import app as composition
-from orchestrator.api.app import create_app
-from orchestrator.api.security import allowed_hosts
-from orchestrator.api.server import bind, listening
+from orchestrator.api import serving as surface
 from orchestrator.commands import tokens
 from orchestrator.commands.use import Use
 from orchestrator.settings import load
@@ -40,7 +39,6 @@ class Api:
     use: Use
     port: int
     token: str
-    app: Any
 
     @property
     def headers(self) -> dict[str, str]:
@@ -94,13 +92,10 @@ async def serving(home: Path, **more: Any) -> AsyncIterator[Api]:
     numbers = iter(range(10_000))
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(composition.opened(settings, environment={}))
-        use = composition.use(opened, clock=__import__("time").time, random=lambda: next(numbers))
+        use = composition.use(opened, clock=time.time, random=lambda: next(numbers))
         made = await tokens.create_token(use, tokens.CreateToken(name="test"))
-        listener = bind("127.0.0.1", 0)
-        port = listener.getsockname()[1]
-        app = create_app(use, hosts=allowed_hosts(port, bound="127.0.0.1", named=()), **more)
-        await stack.enter_async_context(listening(app, listener))
-        yield Api(use=use, port=port, token=made.token, app=app)
+        url = await stack.enter_async_context(surface.serving(use, surface.Address(**more)))
+        yield Api(use=use, port=int(url.rpartition(":")[2]), token=made.token)
 
 
 @pytest.fixture

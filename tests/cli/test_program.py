@@ -21,7 +21,12 @@ BOUND = 60
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"ORCHESTRATOR_HOME": str(tmp_path / "home"), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    return {
+        "ORCHESTRATOR_HOME": str(tmp_path / "home"),
+        "ORCHESTRATOR_API__PORT": "0",
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+    }
 
 
 def run(environment: dict[str, str], *arguments: str, **more: object) -> subprocess.CompletedProcess[str]:

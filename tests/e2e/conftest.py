@@ -86,7 +86,7 @@ class Installation:
     @property
     def environment(self) -> dict[str, str]:
         base = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.home), "LANG": "C.UTF-8"}
-        return {**base, "ORCHESTRATOR_HOME": str(self.state), **self.settings}
+        return {**base, "ORCHESTRATOR_HOME": str(self.state), "ORCHESTRATOR_API__PORT": "0", **self.settings}
 
     def start(self, *arguments: str, inside: Sequence[str] = ()) -> Running:
         """The program, and what it prints; `inside` is what runs it."""

@@ -1,0 +1,51 @@
+"""`orchestrator api`: the HTTP surface, alone or within `up`."""
+
+import asyncio
+import sys
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING
+
+from orchestrator import app, logs
+from orchestrator.cli import output, signals
+from orchestrator.cli.options import current
+from orchestrator.cli.session import settings, use_of
+from orchestrator.commands.use import Use
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+
+
+def api() -> None:
+    """Answer over HTTP without a worker; for a host that only takes requests, or beside workers elsewhere."""
+    asyncio.run(_run(settings().settings))
+
+
+def serving(use: Use, loaded: "Settings", *, with_worker: bool) -> AbstractAsyncContextManager[str]:
+    """The HTTP surface as the settings ask for it, until the scope is left. Yields its address."""
+    # Lazily, as the web server takes 8 MiB and can be disabled.
+    from orchestrator.api import serving as surface  # noqa: PLC0415 - loaded only where it is enabled
+
+    wanted = loaded.api
+    address = surface.Address(
+        host=str(wanted.host),
+        port=wanted.port,
+        allowed_hosts=wanted.allowed_hosts,
+        allow_remote=wanted.allow_remote,
+        open_health=wanted.open_health,
+    )
+    return surface.serving(use, address, with_worker=with_worker)
+
+
+async def _run(loaded: "Settings") -> None:
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(signals.stopping())
+        logs.configure(style=loaded.log.format, level=loaded.log.level, stream=sys.stderr)
+        opened = await stack.enter_async_context(app.opened(loaded))
+        address = await stack.enter_async_context(serving(use_of(opened), loaded, with_worker=False))
+        if current().json:
+            output.print_json({"api": address}, indent=None)
+        else:
+            output.console().print(
+                output.text(f"answers programs on {address}/api/v1, with a token; Ctrl-C stops")
+            )
+        await stop.drain.wait()

@@ -1,0 +1,144 @@
+"""Every command, over the command line and over HTTP."""
+
+import asyncio
+import json
+import re
+from dataclasses import fields
+
+import pytest
+
+from orchestrator.api import openapi
+from orchestrator.api.resources import RESOURCES
+from orchestrator.cli.main import run
+from orchestrator.commands.surface import BY_NAME, COMMANDS
+
+VOLATILE = {
+    "created_at",
+    "updated_at",
+    "used_at",
+    "token",
+    "created",
+    "seconds",
+    "started_at",
+    "synced_at",
+}
+"""Members that are different each time someone asks, whoever asks."""
+
+ALIKE = {
+    "get_task": {"task_id": "nosuchtask000000"},
+    "get_project": {"project_id": "acme"},
+    "list_project_profiles": {"project_id": "acme"},
+    "show_effective_profile": {"project_id": "acme", "agent_type": "coder"},
+    "get_profile": {"profile_id": "reviewer"},
+    "check_profile": {"profile_id": "reviewer"},
+    "create_project": {"id": "acme"},
+    "create_task": {"project_id": "nobody", "title": "x"},
+    "edit_project": {"project_id": "acme", "weight": 2.0},
+    "list_tasks": {"states": ["READY"], "limit": 3},
+}
+"""Requests that say more than nothing."""
+
+
+def same(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: same(item) for name, item in value.items() if name not in VOLATILE}
+    return [same(item) for item in value] if isinstance(value, list) else value
+
+
+def test_every_command_answers_alike_on_the_command_line_and_over_http(
+    with_api, tmp_path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+
+    def by_call(name: str, request: object) -> tuple[bool, object]:
+        capsys.readouterr()
+        code = run(["call", name, json.dumps(request)])
+        said = capsys.readouterr()
+        assert code in (0, 1), said.err
+        return code == 0, json.loads(said.err if code else said.out)
+
+    async def test(api) -> None:
+        made = await api.ask("POST", "/api/v1/projects", {"id": "acme"})
+        assert made.status == 200
+        for command in COMMANDS:
+            request = ALIKE.get(command.name, {})
+            answer = await api.ask("POST", f"/api/v1/commands/{command.name}", request)
+            done, told = await asyncio.to_thread(by_call, command.name, request)
+            assert (answer.status == 200, same(answer.json)) == (done, same(told)), command.name
+
+    with_api(test)
+
+
+def test_an_unknown_member_is_named_with_the_nearest_known_one(with_api) -> None:
+    async def test(api) -> None:
+        answer = await api.ask("POST", "/api/v1/tasks", {"titel": "x"})
+        assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert answer.json["field"] == "titel"
+        assert "did you mean 'title'" in answer.json["detail"]
+
+    with_api(test)
+
+
+def test_natural_addresses_do_what_the_command_does(with_api) -> None:
+    async def test(api) -> None:
+        assert (await api.ask("POST", "/api/v1/projects", {"id": "acme"})).json["created"] == "acme"
+        task = {"project_id": "acme", "title": "one", "labels": {"team": "red"}}
+        made = (await api.ask("POST", "/api/v1/tasks", task)).json["created"]
+        path = f"/api/v1/tasks/{made}"
+        found = await api.ask("GET", "/api/v1/tasks?labels=team:red&states=READY&states=DEFINED&limit=5")
+        assert [row["id"] for row in found.json["tasks"]] == [made]
+        assert (await api.ask("GET", "/api/v1/tasks?labels=team:blue")).json["count"] == 0
+        assert (await api.ask("PATCH", path, {"title": "two"})).json["fields"] == ["title"]
+        assert (await api.ask("GET", path)).json["title"] == "two"
+        assert "summary" in (await api.ask("GET", f"{path}/explanation")).json
+        assert (await api.ask("GET", f"{path}/attempts/1")).status == 404
+        assert (await api.ask("POST", f"{path}/cancel")).json["state"] == "CANCELLED"
+        for bad in ("limit=five", "limit=1&limit=2", "nonsense=1", "labels=red", "states=READ"):
+            assert (await api.ask("GET", f"/api/v1/tasks?{bad}")).status == 422, bad
+        twice = await api.ask("PATCH", path, {"task_id": made, "title": "x"})
+        assert (twice.status, twice.json["field"]) == (422, "task_id")
+
+    with_api(test)
+
+
+@pytest.mark.parametrize("raw", [b"{", b"[]", b"null", b'{"title": NaN}', b"\xff", b"[" * 10_000, b'"x"'])
+def test_what_is_no_json_object_is_refused(with_api, raw: bytes) -> None:
+    async def test(api) -> None:
+        for method, path in (("POST", "/api/v1/tasks"), ("PATCH", "/api/v1/tasks/abcd")):
+            assert (await api.ask(method, path, raw=raw)).status == 422
+
+    with_api(test)
+
+
+def test_unknown_addresses_and_methods_are_problems_too(with_api) -> None:
+    async def test(api) -> None:
+        for method, path, status in (("GET", "/api/v1/nothing", 404), ("PUT", "/api/v1/tasks", 405)):
+            answer = await api.ask(method, path)
+            assert (answer.status, answer.json["status"]) == (status, status)
+            assert answer.headers["content-type"] == "application/problem+json"
+
+    with_api(test)
+
+
+def test_what_reads_is_a_get_and_what_changes_is_not() -> None:
+    for one in RESOURCES:
+        if not one.path.startswith("/api/v1/commands/"):
+            assert (one.method == "GET") is not one.command.changes, one.path
+
+
+def test_the_names_in_an_address_are_members_of_its_request() -> None:
+    for one in RESOURCES:
+        members = {item.name for item in fields(one.command.request)}
+        assert set(re.findall(r"{(\w+)}", one.path)) <= members, one.path
+    assert {one.command.name for one in RESOURCES} == BY_NAME.keys()
+
+
+def test_the_description_names_every_address_and_refers_to_nothing_that_is_missing() -> None:
+    document = openapi.document()
+    for one in RESOURCES:
+        assert one.method.lower() in document["paths"][one.path]
+    text = json.dumps(document)
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', text)):
+        place = document
+        for part in reference.split("/"):
+            place = place[part]
