@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 TRIES: Final = 5
 """Times that a cycle begins again because somebody else was faster."""
+GATHER_SECONDS: Final = 6 * 3600.0
 BASE: Final = f"{OWN}base"
 
 
@@ -213,8 +214,17 @@ class _Cycle:
             return None
         if known != target:
             repo.set_ref(BASE, target)
-            repo.ask("-c", "gc.auto=2000", "gc", "--auto", "--quiet")
+            self._gather()
         return []
+
+    def _gather(self) -> None:
+        """Pack what has piled up, at most once in so many seconds: what nothing refers to any more is not
+        packed, and would have git begin again each time."""
+        marker = self.repo.own / "gathered"
+        if marker.exists() and 0 <= self.now - marker.stat().st_mtime < GATHER_SECONDS:
+            return
+        marker.touch()
+        self.repo.ask("-c", "gc.auto=2000", "gc", "--auto", "--quiet")
 
     def _target(self, remote: Remote, ours: str | None, theirs: str | None, known: str | None) -> str | None:
         """The commit that both sides are to stand at. Raises CycleEnded for a conflict."""

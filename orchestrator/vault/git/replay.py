@@ -11,6 +11,9 @@ from orchestrator.vault.git.state import ConflictFile
 MOST_REPLAYED: Final = 200
 """More commits than that become one merge: each takes about 20 ms."""
 
+TIMELESS: Final = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
+"""For commits that only carry a tree, so that a conflict that waits does not fill the disk cycle by cycle."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
@@ -89,22 +92,28 @@ def _replay(repo: Repository, commits: list[list[str]], onto: str) -> str | None
 
 
 def _copy(repo: Repository, commit: str, tree: str, parent: str) -> str:
-    """Another commit by the same author, at the same time, with the same message."""
-    shown = repo.run("log", "-1", "--date=raw", "--format=%an%x00%ae%x00%ad%x00%B", commit, "--")
-    name, email, date, message = shown.split("\0", 3)
-    who = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": date}
+    """Another commit by the same author, at the same times, with the same message: doing it again in the next
+    cycle makes no more objects."""
+    shown = repo.run("log", "-1", "--date=raw", "--format=%an%x00%ae%x00%ad%x00%cd%x00%B", commit, "--")
+    name, email, date, committed, message = shown.split("\0", 4)
+    who = {
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": email,
+        "GIT_AUTHOR_DATE": date,
+        "GIT_COMMITTER_DATE": committed,
+    }
     return repo.make_commit(tree, (parent,), message, extra=who)
 
 
 def _merge(repo: Repository, *, base: str | None, ours: str, theirs: str) -> Merge:
     """Merge two trees. Git before 2.40 cannot be told the base, so it gets two commits that have it."""
-    root = base or repo.make_commit(repo.tree(None), (), "Nothing\n")
+    root = base or repo.make_commit(repo.tree(None), (), "Nothing\n", extra=TIMELESS)
     trees = repo.tree(ours), repo.tree(theirs)
     if trees[0] == trees[1] or trees[1] == repo.tree(root):
         return Merge(tree=trees[0], conflicts={})
     if trees[0] == repo.tree(root):
         return Merge(tree=trees[1], conflicts={})
-    first, second = (repo.make_commit(tree, (root,), "One side\n") for tree in trees)
+    first, second = (repo.make_commit(tree, (root,), "One side\n", extra=TIMELESS) for tree in trees)
     try:
         printed = repo.run("merge-tree", "--write-tree", "-z", "--no-messages", first, second)
     except GitFailed as error:

@@ -116,6 +116,8 @@ class Rounds:
         self.clones = begin(place)
         self.tokens: list[str] = []
         self.tally = Tally()
+        self.typical = 0.4
+        """Seconds of a cycle, as last seen: kills come at any instant of one, on a busy machine too."""
 
     def run(self, rounds: int) -> Tally:
         started = time.monotonic()
@@ -171,10 +173,11 @@ class Rounds:
             assert process.stdin is not None
             process.stdin.write(b"go\n")
             process.stdin.flush()
+        started = time.monotonic()
         victims = [process for process in processes if self.random.random() < 0.4]
         for process in victims:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(self.random.uniform(0.0, 0.4))
+                process.wait(self.random.uniform(0.0, self.typical))
             if process.poll() is None:
                 kill(process.pid, with_children=self.random.random() < 0.5)
                 self.tally.kills += 1
@@ -182,6 +185,8 @@ class Rounds:
             out = process.communicate()[0].decode().splitlines()
             if out and process.returncode == 0:
                 self.count(out[0], out[1:])
+        if not victims:
+            self.typical = time.monotonic() - started
 
     def settle(self) -> None:
         """As a person would: each conflict that was reported, one way or the other."""
