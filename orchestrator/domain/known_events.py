@@ -1,0 +1,93 @@
+"""Every type of event there is, with the members of its data: what readers may rely on."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """`fields` are members of the data; those in `sometimes` may be missing."""
+
+    name: str
+    meaning: str
+    fields: tuple[str, ...] = ()
+    sometimes: tuple[str, ...] = ()
+
+
+def _task(name: str, meaning: str, *fields: str, sometimes: tuple[str, ...] = ()) -> EventType:
+    return EventType(f"task.{name}", meaning, ("state", *fields), sometimes)
+
+
+def _ended(name: str, meaning: str, *fields: str, sometimes: tuple[str, ...] = ()) -> EventType:
+    """A task's, from the end of an attempt; the same fact may also come about without one."""
+    return EventType(f"task.{name}", meaning, fields, ("state", "attempt", "outcome", "message", *sometimes))
+
+
+_DOCUMENT: Final = ("path",)
+
+KNOWN_EVENTS: Final = (
+    _task("created", "Someone asked for a task.", "title"),
+    _task("updated", "Fields of a task were changed.", "fields"),
+    _task("waiting", "A task waits for others again, as what it depends on was changed."),
+    _task("ready", "What the task depends on has completed."),
+    _task("paused", "A person put the task aside.", "until"),
+    _task("resumed", "A task that was put aside goes on."),
+    _task("cancel_requested", "A running task is to be cancelled; its worker stops the agent."),
+    _task("retried", "A person asked for another try of a task that had ended."),
+    _task("answered", "A person answered the agent's question.", "attempt", "by"),
+    _task("archived", "The task was moved to the archive."),
+    _task("rescued", "The worker died; the task may start again.", "attempt"),
+    _ended("completed", "The agent did what was asked.", sometimes=("run_at",)),
+    _ended("failed", "The task failed, and no try is left.", sometimes=("run_at",)),
+    _ended("cancelled", "The task was cancelled."),
+    _ended(
+        "blocked", "A dependency failed, or its attempts kept killing the worker.", sometimes=("depends_on",)
+    ),
+    _ended("asked", "The agent asked a question; the task waits for the answer."),
+    _ended("held", "Something keeps the task from starting.", "hold", "hold_until", sometimes=("run_at",)),
+    _ended(
+        "retry_scheduled",
+        "The attempt failed and counts; another follows at `run_at`.",
+        sometimes=("run_at",),
+    ),
+    _ended("snoozed", "The attempt was put off and does not count.", sometimes=("run_at",)),
+    EventType("attempt.started", "The agent is about to start.", ("state", "attempt", "worker")),
+    EventType(
+        "profile.applied",
+        "What the attempt runs under.",
+        ("attempt", "profile", "tier", "tools", "mcp_servers"),
+    ),
+    EventType(
+        "attempt.profile_fallback",
+        "A profile could not be used, and the next tier's was.",
+        ("attempt", "profile", "tier", "reason", "message", "used"),
+    ),
+    EventType(
+        "attempt.ended",
+        "How the attempt ended; `lost` when its worker died.",
+        ("attempt", "outcome"),
+        ("cost_usd", "turns", "counted", "worker"),
+    ),
+    EventType("question.asked", "What the agent asks a person.", ("attempt", "question")),
+    EventType("progress.reported", "The agent says how far it is.", ("attempt", "text", "percent")),
+    EventType("tool.called", "An agent called a command.", ("attempt", "tool", "profile")),
+    EventType("tool.refused", "An agent was refused a command.", ("attempt", "tool", "profile", "reason")),
+    EventType("project.created", "A project was added."),
+    EventType("project.updated", "Fields of a project were changed.", ("fields",)),
+    EventType("project.paused", "No more of the project's tasks start."),
+    EventType("project.resumed", "The project's tasks start again."),
+    EventType("profile.changed", "A profile's document was accepted.", (*_DOCUMENT, "digest", "warnings")),
+    EventType("profile.rejected", "A profile's document cannot be used.", (*_DOCUMENT, "error")),
+    EventType("profile.removed", "A profile's document is gone.", _DOCUMENT),
+    EventType("mcp_server.changed", "A server's document was accepted.", (*_DOCUMENT, "digest", "warnings")),
+    EventType("mcp_server.rejected", "A server's document cannot be used.", (*_DOCUMENT, "error")),
+    EventType("mcp_server.removed", "A server's document is gone.", _DOCUMENT),
+    EventType(
+        "vault.synced",
+        "The vault was read, and something had changed. `seconds` are those of reading and comparing.",
+        ("accepted", "rejected", "removed", "unchanged", "seconds"),
+    ),
+)
+"""In the order of the documentation, whose table is this one."""
+
+BY_NAME: Final = {one.name: one for one in KNOWN_EVENTS}
