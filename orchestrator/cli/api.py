@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING
 
 from orchestrator import app, logs
+from orchestrator.api.address import Address
+from orchestrator.api.serving import serving as surface
 from orchestrator.cli import output, signals
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
@@ -22,18 +24,15 @@ def api() -> None:
 
 def serving(use: Use, loaded: "Settings", *, with_worker: bool) -> AbstractAsyncContextManager[str]:
     """The HTTP surface as the settings ask for it, until the scope is left. Yields its address."""
-    # Lazily, as the web server takes 8 MiB and can be disabled.
-    from orchestrator.api import serving as surface  # noqa: PLC0415 - loaded only where it is enabled
-
     wanted = loaded.api
-    address = surface.Address(
+    address = Address(
         host=str(wanted.host),
         port=wanted.port,
         allowed_hosts=wanted.allowed_hosts,
         allow_remote=wanted.allow_remote,
         open_health=wanted.open_health,
     )
-    return surface.serving(use, address, with_worker=with_worker)
+    return surface(use, address, with_worker=with_worker)
 
 
 async def _run(loaded: "Settings") -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator import app as composition
 from orchestrator.api import serving as surface
+from orchestrator.api.address import Address
 from orchestrator.commands import tokens
 from orchestrator.commands.use import Use
 from orchestrator.settings import load
@@ -94,7 +95,7 @@ async def serving(home: Path, **more: Any) -> AsyncIterator[Api]:
         opened = await stack.enter_async_context(composition.opened(settings, environment={}))
         use = composition.use(opened, clock=time.time, random=lambda: next(numbers))
         made = await tokens.create_token(use, tokens.CreateToken(name="test"))
-        url = await stack.enter_async_context(surface.serving(use, surface.Address(**more)))
+        url = await stack.enter_async_context(surface.serving(use, Address(**more)))
         yield Api(use=use, port=int(url.rpartition(":")[2]), token=made.token)
 
 

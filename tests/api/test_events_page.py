@@ -9,7 +9,7 @@ from orchestrator.domain.known_events import BY_NAME, KNOWN_EVENTS
 from orchestrator.store import events
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBJECTS = "task|attempt|profile|mcp_server|vault|project|question|progress|tool"
+NAME = r"(task|attempt|profile|mcp_server|vault|project|question|progress|tool)\.[a-z_]+"
 BY_TEMPLATE = {
     f"{kind}.{what}" for kind in ("profile", "mcp_server") for what in ("changed", "rejected", "removed")
 }
@@ -31,10 +31,8 @@ def recorded_in_code() -> set[str]:
                 and call.func.value.id == "log"
                 and call.args
             }
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in logged:
-                    if re.fullmatch(rf"({SUBJECTS})\.[a-z_]+", node.value):
-                        found.add(node.value)
+            texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in logged)
+            found |= {str(n.value) for n in texts if re.fullmatch(NAME, str(n.value))}
     return found
 
 

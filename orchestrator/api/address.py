@@ -1,0 +1,45 @@
+"""Where the HTTP surface listens."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from orchestrator.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where to listen and under which names; see the settings of the section `api`."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    allowed_hosts: tuple[str, ...] = ()
+    allow_remote: bool = False
+    open_health: bool = False
+
+
+def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
+    """A socket at that address. Raises ConfigurationError where the port is taken or the address is not of
+    this host, and for an address beyond loopback without `allow_remote`."""
+    address = ipaddress.ip_address(host)
+    if not address.is_loopback and not allow_remote:
+        raise ConfigurationError(
+            f"api.host is {host}, which others can reach; set api.allow_remote to true if that is what you "
+            "want, and put TLS before it",
+            field="api.host",
+        )
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, an answer takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}; set api.port to another, to 0 for any "
+            "that is free, or api.enabled to false",
+            field="api.port",
+        ) from None
+    listener.setblocking(False)
+    return listener
