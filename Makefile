@@ -53,6 +53,7 @@ bench: env ## Run the benchmarks; each prints its figures with machine and versi
 docs: env ## Write the generated parts of the documentation anew
 	$(BIN)/python -m orchestrator.settings.page docs/settings.md
 	$(BIN)/python -m orchestrator.cli.page docs/commands.md
+	$(BIN)/python -m orchestrator.api.page docs/events.md
 
 second-cli: ## A second version of the Claude Code executable, for the tests (needs npm, else they are skipped)
 	@if [ -d $(SECOND_CLI)/node_modules ]; then :; \

@@ -37,9 +37,12 @@ async def serving(use: Use, address: Address, *, with_worker: bool = False) -> A
 
 async def _answer(use: Use, address: Address, listener: socket.socket, *, with_worker: bool) -> None:
     await _connected(listener)
-    surface = await asyncio.to_thread(_load)
-    async with surface.answering(use, address, listener, with_worker=with_worker):
-        await asyncio.Event().wait()
+    try:
+        surface = await asyncio.to_thread(_load)
+        async with surface.answering(use, address, listener, with_worker=with_worker):
+            await asyncio.Event().wait()
+    except Exception:  # the worker goes on without its surface
+        log.exception("api.fault")
 
 
 async def _connected(listener: socket.socket) -> None:
