@@ -8,7 +8,9 @@ from orchestrator.domain.profile import MERGED_FIELDS, UNLIMITED, EffectiveProfi
 
 NO_LIMIT: Final = "unlimited"
 LIMITS: Final = ("max_tokens_per_task", "max_turns", "max_budget_usd", "timeout_seconds")
-_LISTS: Final = ("allowed_tools", "denied_tools", "mcp_servers")
+_LISTS: Final = ("allowed_tools", "denied_tools", "mcp_servers", "optional_servers")
+_LATER: Final = {"optional_servers": {"value": (), "origin": "not known yet when this was kept"}}
+"""What documents of earlier versions do not have."""
 
 
 def as_json(effective: EffectiveProfile) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def from_json(document: Mapping[str, Any]) -> EffectiveProfile:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for field in MERGED_FIELDS:
-        entry = document.get(field)
+        entry = document.get(field, _LATER.get(field))
         if not isinstance(entry, Mapping) or "value" not in entry or "origin" not in entry:
             raise InvalidInput(f"{field} must have a value and an origin", field=field)
         values[field] = _record(field, entry["value"])

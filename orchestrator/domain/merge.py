@@ -13,6 +13,9 @@ from orchestrator.domain.profile import MERGED_FIELDS, AgentProfile, EffectivePr
 from orchestrator.domain.widening import tightest_mode
 
 CLAMPED: Final = "clamped by instance"
+_DECIDED_BY: Final = {"optional_servers": "mcp_servers"}
+"""What is no field of its own in a document, but part of another one."""
+
 LESS_DENIED: Final = "less what is denied"
 
 
@@ -39,7 +42,7 @@ def merge(
         values[field] = getattr(defaults, field)
         origins[field] = defaults.origins.get(field, f"default of {defaults.harness}")
         for layer, origin in layers:
-            if getattr(layer, field) is not None:
+            if getattr(layer, _DECIDED_BY.get(field, field)) is not None:
                 values[field], origins[field] = getattr(layer, field), origin
                 break
         values[field] = _normal(field, values[field])
@@ -75,8 +78,8 @@ def _normal(field: str, value: Any) -> Any:
     match field:
         case "allowed_tools" | "denied_tools":
             return rules(value)
-        case "mcp_servers":
-            return tuple(dict.fromkeys(value))
+        case "mcp_servers" | "optional_servers":
+            return tuple(dict.fromkeys(value or ()))
         case "permission_mode":
             return canonical_mode(value)
         case _:

@@ -35,6 +35,8 @@ class AgentProfile:
     allowed_tools: tuple[str, ...] | None = None
     denied_tools: tuple[str, ...] | None = None
     mcp_servers: tuple[str, ...] | None = None
+    optional_servers: tuple[str, ...] | None = None
+    """Those of `mcp_servers` without which an attempt goes on; the list they stand in decides with them."""
     system_prompt_suffix: str | None = None
     max_tokens_per_task: int | None = None
     max_turns: int | None = None
@@ -66,6 +68,7 @@ class EffectiveProfile:
     allowed_tools: tuple[str, ...]
     denied_tools: tuple[str, ...]
     mcp_servers: tuple[str, ...]
+    optional_servers: tuple[str, ...] = ()
     system_prompt_suffix: str
     max_tokens_per_task: float
     max_turns: float

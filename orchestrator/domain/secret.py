@@ -46,6 +46,15 @@ def missing(server: McpServer, secrets: Mapping[str, str]) -> SecretMissing | No
     return None
 
 
+def needed(servers: Iterable[McpServer], secrets: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The secrets named and those that the servers refer to, as far as they are there: what an attempt is
+    given, and nothing else."""
+    wanted = (*names, *(name for server in servers for name in references(server)))
+    # Asked for one by one: where secrets come from may be slow, and may list nothing.
+    found = ((name, secrets.get(name)) for name in dict.fromkeys(wanted))
+    return {name: value for name, value in found if value is not None}
+
+
 def resolved(server: McpServer, secrets: Mapping[str, str]) -> McpServer:
     """The server with every reference replaced by its value. Raises SecretMissing."""
     if (problem := missing(server, secrets)) is not None:
@@ -84,7 +93,7 @@ class Mask:
             return self.text(value)
         if isinstance(value, Mapping):
             return {self._inside(key): self._inside(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if type(value) in (list, tuple):
             return type(value)(self._inside(item) for item in value)
         if is_dataclass(value) and not isinstance(value, type):
             return replace(

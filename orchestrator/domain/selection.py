@@ -1,10 +1,11 @@
 """MCP servers by name: which definition each name of a profile stands for."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.mcp import McpServer
+from orchestrator.domain.secret import missing
 from orchestrator.domain.tools import EMBEDDED_PREFIX, EMBEDDED_SERVER, mcp_name
 
 
@@ -61,4 +62,30 @@ def select_servers(names: Iterable[str], catalog: Catalog) -> Selection:
         missing=tuple(missing),
         warnings=tuple(warnings),
         embedded=EMBEDDED_SERVER in wanted,
+    )
+
+
+def without_optional(
+    selection: Selection, optional: Collection[str], secrets: Mapping[str, str]
+) -> Selection:
+    """The selection without the optional servers that cannot be started, each a warning instead. What is
+    still missing is required, and so is what lacks a secret."""
+    warnings = [*selection.warnings]
+    warnings += [
+        f"going on without the optional MCP server {name}: it is not defined"
+        for name in selection.missing
+        if name in optional
+    ]
+    kept = []
+    for server in selection.servers:
+        problem = missing(server, secrets) if server.name in optional else None
+        if problem is None:
+            kept.append(server)
+        else:
+            warnings.append(f"going on without an optional server: {problem}")
+    return replace(
+        selection,
+        servers=tuple(kept),
+        missing=tuple(name for name in selection.missing if name not in optional),
+        warnings=tuple(warnings),
     )

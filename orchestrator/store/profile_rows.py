@@ -26,7 +26,7 @@ def values_of(profile: AgentProfile) -> dict[str, Any]:
         "permission_mode": profile.permission_mode or "",
         "allowed_tools": _listed(profile.allowed_tools),
         "denied_tools": _listed(profile.denied_tools),
-        "mcp_servers": _listed(profile.mcp_servers),
+        "mcp_servers": _servers(profile),
         "system_prompt_suffix": profile.system_prompt_suffix or "",
         "limits": {name: value for name, value in limits.items() if value is not None},
         "settings": dict(profile.settings or {}),
@@ -47,6 +47,7 @@ def profile_of(row: RowMapping, profile_id: str) -> AgentProfile:
         allowed_tools=_names(row["allowed_tools"]),
         denied_tools=_names(row["denied_tools"]),
         mcp_servers=_names(row["mcp_servers"]),
+        optional_servers=_optional(row["mcp_servers"]),
         system_prompt_suffix=row["system_prompt_suffix"] or None,
         settings=row["settings"] or None,
         **{name: limits.get(name) for name in LIMITS},
@@ -59,10 +60,24 @@ def _listed(names: tuple[str, ...] | None) -> object:
     return list(names) or NOTHING
 
 
+def _servers(profile: AgentProfile) -> object:
+    """As the document writes them: a name, or an object that says that it is optional."""
+    optional = profile.optional_servers or ()
+    listed = [
+        {"name": name, "optional": True} if name in optional else name for name in profile.mcp_servers or ()
+    ]
+    return listed or _listed(profile.mcp_servers)
+
+
+def _optional(stored: object) -> tuple[str, ...] | None:
+    found = [item["name"] for item in stored if isinstance(item, dict)] if isinstance(stored, list) else []
+    return tuple(map(str, found)) or None
+
+
 def _names(stored: object) -> tuple[str, ...] | None:
     """Also of the legacy object of servers, whose keys are the names; its default `{}` is the empty list."""
     if stored == NOTHING:
         return ()
     if isinstance(stored, list | dict) and stored:
-        return tuple(map(str, stored))
+        return tuple(str(item["name"] if isinstance(item, dict) else item) for item in stored)
     return None

@@ -127,13 +127,35 @@ def read_servers(value: Any, line: int, findings: Findings) -> tuple[Fields, Map
     if value != NONE and not isinstance(value, list):
         findings.error(f"## MCP Servers JSON must be a list of names, got {kind_of(value)}", line)
         return {}, {}
-    names = _names("## MCP Servers: ", value, line, findings, none_accepted=True)
+    plain, optional = (value, ()) if value == NONE else _without_marks(value, line, findings)
+    names = _names("## MCP Servers: ", plain, line, findings, none_accepted=True)
     if names is None:
         return {}, {}
     for name in names:
         if not is_id(name):
             findings.error(f"## MCP Servers: {shown(name)} is not the name of a server", line)
-    return {"mcp_servers": tuple(dict.fromkeys(names))}, {}
+    fields: Fields = {"mcp_servers": tuple(dict.fromkeys(names))}
+    return fields | ({"optional_servers": optional} if optional else {}), {}
+
+
+def _without_marks(value: list[Any], line: int, findings: Findings) -> tuple[list[Any], tuple[str, ...]]:
+    """The list as plain names, and those among them that are optional: an item may be an object with `name`
+    and `optional`. Required is the stricter word, so it wins where both are said of one name."""
+    plain: list[Any] = []
+    marks: dict[str, bool] = {}
+    for index, item in enumerate(value):
+        name, optional = item, False
+        if isinstance(item, dict):
+            where = f"## MCP Servers: [{index}]"
+            _warn_unknown(item, ("name", "optional"), where, line, findings)
+            name, optional = item.get("name"), item.get("optional", False)
+            if not isinstance(optional, bool):
+                findings.error(f"{where}: optional must be true or false", line)
+        plain.append(name)
+        if isinstance(name, str):
+            name = name.strip()
+            marks[name] = optional is True and marks.get(name, True)
+    return plain, tuple(name for name, optional in marks.items() if optional)
 
 
 def _inline_servers(value: dict[str, Any], line: int, findings: Findings) -> tuple[Fields, Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.domain.profile import AgentProfile
@@ -33,12 +34,13 @@ def edit(current: Parsed, wanted: AgentProfile) -> bytes:
 
     Raises NotWritable when reading the result would not give `wanted`.
     """
+    wanted = _consistent(wanted)
     text = current.text
     newline = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
     if wanted.system_prompt_suffix != current.profile.system_prompt_suffix:
         text = _with_suffix(text, wanted.system_prompt_suffix, newline)
     for name in (*_FRONT, *_CONFIG, "allowed_tools", "denied_tools", "mcp_servers", "install"):
-        if getattr(wanted, name) != getattr(current.profile, name):
+        if _differs(name, current.profile, wanted):
             text = _with_field(text, wanted, name, newline)
     data = (BOM if current.bom else b"") + text.encode("utf-8", "surrogatepass")
     result = parse(data, profile_id=wanted.id, overlay=True)
@@ -47,6 +49,18 @@ def edit(current: Parsed, wanted: AgentProfile) -> bytes:
     if result.profile != wanted:
         raise NotWritable("the profile has a value that a document cannot express")
     return data
+
+
+def _consistent(wanted: AgentProfile) -> AgentProfile:
+    """Only a server that is listed can be optional: whoever changes the list need not think of it."""
+    listed = wanted.mcp_servers or ()
+    optional = tuple(name for name in listed if name in (wanted.optional_servers or ()))
+    return replace(wanted, optional_servers=optional or None)
+
+
+def _differs(name: str, known: AgentProfile, wanted: AgentProfile) -> bool:
+    names = (name, "optional_servers") if name == "mcp_servers" else (name,)
+    return any(getattr(wanted, one) != getattr(known, one) for one in names)
 
 
 def _with_field(text: str, wanted: AgentProfile, name: str, newline: str) -> str:
@@ -63,7 +77,9 @@ def _with_field(text: str, wanted: AgentProfile, name: str, newline: str) -> str
         )
     listed = None if value is None else list(value) or NONE
     if name == "mcp_servers":
-        return _with_block(text, "MCP Servers", lambda _: json_edit.dumps(listed or []), newline)
+        optional = wanted.optional_servers or ()
+        marked = [{"name": item, "optional": True} if item in optional else item for item in value or ()]
+        return _with_block(text, "MCP Servers", lambda _: json_edit.dumps(marked or listed or []), newline)
     return _with_data(text, "Tools", {name.removesuffix("_tools"): listed}, newline)
 
 

@@ -1,7 +1,7 @@
 """What an attempt needs of the world: facts, a place to work, an agent to work there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -32,10 +32,12 @@ from orchestrator.domain.outcome import (
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.project import Project
 from orchestrator.domain.question import Question
+from orchestrator.domain.secret import Mask, needed
+from orchestrator.domain.selection import Selection, select_servers, without_optional
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import Claim, Task
 from orchestrator.domain.tools import EMBEDDED_SERVER
-from orchestrator.harness.claude.config import ClaudeAdapterConfig
+from orchestrator.harness.claude.config import CREDENTIALS, ClaudeAdapterConfig
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.store import attempts, callers, events, profiles, projects, questions
@@ -117,6 +119,15 @@ class Agents:
         """Raises NotFound when the project was removed."""
         return await self._database.read(self._gather, task)
 
+    async def launchable(
+        self, effective: EffectiveProfile, catalog: Catalog
+    ) -> tuple[Selection, Mapping[str, str]]:
+        """The servers to start, and the secrets that they and the agent are given. What is `missing` is
+        required. Raises OSError."""
+        selection = select_servers(effective.mcp_servers, catalog)
+        secrets = await asyncio.to_thread(needed, selection.servers, self._secrets, CREDENTIALS)
+        return without_optional(selection, effective.optional_servers, secrets), secrets
+
     async def pass_for(self, effective: EffectiveProfile) -> Pass | None:
         """What the attempt needs to call tools of ours; `None` when it has none. Raises OSError."""
         return await pass_for(effective, self._address)
@@ -128,6 +139,7 @@ class Agents:
         known: Known,
         effective: EffectiveProfile,
         servers: Sequence[McpServer],
+        secrets: Mapping[str, str],
         admission: Pass | None = None,
     ) -> AsyncIterator[TaskContext]:
         """A checkout and a session made ready, as the agent is told of them.
@@ -143,7 +155,7 @@ class Agents:
                 session_id=session.session_id,
                 resume_transcript=session.transcript,
                 earlier=known.earlier,
-                secrets={**self._secrets, **admission.secrets} if admission else self._secrets,
+                secrets={**secrets, **admission.secrets} if admission else secrets,
                 questions=known.questions,
             )
 
@@ -177,7 +189,10 @@ class Agents:
     async def converse(
         self, claim: Claim, config: ClaudeAdapterConfig, context: TaskContext, leash: Leash
     ) -> Report:
-        """Let the agent work, storing what it says; a wish of the outside reaches it at any time."""
+        """Let the agent work, storing what it says; a wish of the outside reaches it at any time. Of what is
+        stored and reported, the secrets that the attempt was given are no part."""
+        shown = {**context.secrets} if not config.rehearsal else _without(context.secrets, config.credentials)
+        mask = Mask(shown.values())
 
         async def store(messages: Sequence[AgentMessage]) -> None:
             await self._database.run(attempts.append_messages, claim, messages)
@@ -190,9 +205,10 @@ class Agents:
             leash.held_by(run.interrupt),
         ):
             async for message in run:
-                await recorder.take(message)
+                await recorder.take(mask.value(message))
+        report = mask.value(run.report)
         may_ask = any(server.name == EMBEDDED_SERVER for server in context.mcp_servers)
-        return await self._as_asked(claim, run.report) if may_ask else run.report
+        return await self._as_asked(claim, report) if may_ask else report
 
     async def _as_asked(self, claim: Claim, report: Report) -> Report:
         """An agent that asked a person has not ended otherwise, even where it was quicker than we."""
@@ -206,6 +222,11 @@ class Agents:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             return replace(report, outcome=Asked(question=asked.question)) if asked else report
+
+
+def _without(secrets: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """A rehearsal's credentials are words that stand for none."""
+    return {name: value for name, value in secrets.items() if name not in names}
 
 
 def _begin(

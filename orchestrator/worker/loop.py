@@ -20,7 +20,6 @@ from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefused
 from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
-from orchestrator.domain.selection import select_servers
 from orchestrator.domain.task import Claim
 from orchestrator.domain.task_limits import limited
 from orchestrator.harness.platform import PlatformRegistry
@@ -220,14 +219,15 @@ class Worker:
                 return agents.ending(claim, Held(reason=resolution.reason, message=resolution.message))
             resolution = replace(resolution, effective=limited(resolution.effective, task))
             effective = resolution.effective
-            selection = select_servers(effective.mcp_servers, known.catalog)
+            selection, secrets = await agents.launchable(effective, known.catalog)
             if selection.missing:
                 message = undefined(resolution.profile_id, selection.missing)
                 return agents.ending(claim, Held(reason=SERVER_UNDEFINED, message=message))
             try:
                 config = self._registry.config_for(effective)
                 admission = await agents.pass_for(effective)
-                async with agents.place(task, known, effective, selection.servers, admission) as context:
+                ready = agents.place(task, known, effective, selection.servers, secrets, admission)
+                async with ready as context:
                     snapshot = snapshot_of(resolution, config, context, selection.warnings)
                     await agents.begin(claim, snapshot, resolution, admission)
                     report = await agents.converse(claim, config, context, leash)

@@ -44,7 +44,9 @@ class Verdicts:
         resolved = resolve(catalog)
         if isinstance(resolved, Refusal):
             return Verdict(reason=resolved.reason, message=resolved.message)
-        missing = select_servers(resolved.effective.mcp_servers, catalog).missing
+        effective = resolved.effective
+        selected = select_servers(effective.mcp_servers, catalog)
+        missing = [name for name in selected.missing if name not in effective.optional_servers]
         if missing:
             return Verdict(reason=SERVER_UNDEFINED, message=undefined(resolved.profile_id, missing))
         return Verdict(harness=resolved.effective.harness)

@@ -273,6 +273,7 @@ def test_every_merged_field_of_an_overlay_takes_effect() -> None:
         "allowed_tools": ("Glob",),
         "denied_tools": ("Write",),
         "mcp_servers": ("linter",),
+        "optional_servers": ("linter",),
         "system_prompt_suffix": "Be brief.",
         "max_tokens_per_task": 1,
         "max_turns": 1,
@@ -458,3 +459,18 @@ def test_servers_that_the_agent_could_not_tell_apart_are_not_both_started() -> N
     selection = select_servers(names, catalog(system_servers={name: served(name) for name in names}))
     assert [server.name for server in selection.servers] == ["my.server"]
     assert selection.missing == ("my_server", "agent-queue__x")
+
+
+def test_who_lists_the_servers_says_which_are_optional() -> None:
+    base = named(mcp_servers=("linter", "docs"), optional_servers=("linter",))
+    inherited = merge(DEFAULTS, base, named(), Ceiling(), "acme")
+    assert inherited.optional_servers == ("linter",)
+    strict = merge(DEFAULTS, base, named(mcp_servers=("linter",)), Ceiling(), "acme")
+    assert strict.optional_servers == ()
+    assert strict.origins["optional_servers"] == "overlay of acme"
+
+
+def test_an_effective_profile_that_was_kept_before_there_were_optional_servers_is_read() -> None:
+    kept = as_json(merge(DEFAULTS, None, None, Ceiling(), "acme"))
+    del kept["optional_servers"]
+    assert from_json(kept).optional_servers == ()

@@ -33,7 +33,8 @@ FULL = AgentProfile(
     permission_mode="plan",
     allowed_tools=("Read", "mcp__lint__run"),
     denied_tools=("Bash",),
-    mcp_servers=("lint",),
+    mcp_servers=("lint", "docs"),
+    optional_servers=("docs",),
     system_prompt_suffix="## Role\n\nYou review.",
     max_tokens_per_task=1000,
     max_turns=3,
@@ -281,7 +282,7 @@ def test_a_row_says_what_the_profile_said(profile: AgentProfile) -> None:
 
 def test_both_tables_hold_every_field_of_a_profile() -> None:
     for table in (agent_profiles, profile_overlays):
-        held = set(table.c.keys()) | set(LIMITS) | {"id"}
+        held = set(table.c.keys()) | set(LIMITS) | {"id", "optional_servers"}  # marks in mcp_servers
         assert {field.name for field in fields(AgentProfile)} <= held
     assert set(LIMITS) <= set(MERGED_FIELDS)
 

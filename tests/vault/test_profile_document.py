@@ -42,7 +42,7 @@ Only to read.
 
 ## MCP Servers
 ```json
-["linter"]
+["linter", {"name": "search", "optional": true}]
 ```
 
 ## Rules
@@ -101,7 +101,8 @@ def test_every_part_of_a_complete_document_is_read() -> None:
         permission_mode="plan",
         allowed_tools=("Read", "Glob", "create_task", "mcp__linter__run"),
         denied_tools=("WebFetch",),
-        mcp_servers=("linter",),
+        mcp_servers=("linter", "search"),
+        optional_servers=("search",),
         system_prompt_suffix=(
             "## Role\nYou review code.\n\n"
             "## Rules\n- Be kind.\n\n### Not a section\n- Be exact.\n\n"
@@ -120,6 +121,25 @@ def test_no_field_of_a_profile_is_left_out_of_the_complete_document() -> None:
     profile = read(COMPLETE)
     for field in fields(AgentProfile):
         assert getattr(profile, field.name), field.name
+
+
+def test_a_server_is_optional_only_where_it_says_so_throughout() -> None:
+    found = read(
+        section("MCP Servers", '[{"name": "a", "optional": false}, {"name": "b", "optional": true}, "b"]')
+    )
+    assert (found.mcp_servers, found.optional_servers) == (("a", "b"), None)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ('{"optional": true}', "## MCP Servers: [0] must be a string (line 6)"),
+        ('{"name": "a", "optional": "yes"}', "## MCP Servers: [0]: optional must be true or false (line 6)"),
+        ('{"name": "Bad Name"}', "## MCP Servers: 'Bad Name' is not the name of a server (line 6)"),
+    ],
+)
+def test_what_is_said_of_one_server_is_checked(item: str, message: str) -> None:
+    assert errors(section("MCP Servers", f"[{item}]")) == [message]
 
 
 def test_what_is_not_said_is_inherited() -> None:

@@ -189,3 +189,15 @@ def test_setting_and_removing_a_member_is_what_it_is_on_the_value(
     assert json.loads(json_edit.with_member(text, key, new)) == {**value, key: new}
     rest = {name: item for name, item in value.items() if name != key}
     assert json.loads(json_edit.without_member(text, key)) == rest
+
+
+def test_the_mark_of_an_optional_server_is_written_and_goes_with_its_name() -> None:
+    profile = AgentProfile(id="a", name="a", mcp_servers=("x", "y"), optional_servers=("y",))
+    document = render(profile)
+    assert b'["x", {"name": "y", "optional": true}]' in document
+    parsed = parse(document, profile_id="a")
+    assert isinstance(parsed, Parsed)
+    assert parsed.profile == profile
+    shorter = parse(edit(parsed, replace(profile, mcp_servers=("x",))), profile_id="a")
+    assert isinstance(shorter, Parsed)
+    assert (shorter.profile.mcp_servers, shorter.profile.optional_servers) == (("x",), None)
