@@ -11,9 +11,8 @@ from orchestrator.vault.document import BOM, VERBATIM, Parsed, parse
 from orchestrator.vault.problem import Findings
 from orchestrator.vault.profile_fields import LIMITS, NONE
 from orchestrator.vault.sections import PROMPT_SECTIONS, Section
+from orchestrator.vault.yaml_text import quoted, scalar
 
-_PLAIN: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9 _./()'-]*[A-Za-z0-9)])?")
-_NULL_WORDS: Final = frozenset({"null"})
 _CONFIG: Final = ("model", "permission_mode", *LIMITS, "settings")
 _FRONT: Final = ("name", "description", "tags", "harness")
 
@@ -100,21 +99,8 @@ def _with_front(text: str, key: str, value: str | None, newline: str) -> str:
 
 def _yaml(value: str | tuple[str, ...]) -> str:
     if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and value.casefold() not in _NULL_WORDS
-        return value if plain else _quoted(value)
-    return f"[{', '.join(_quoted(item) if not item.isalnum() else _yaml(item) for item in value)}]"
-
-
-def _quoted(text: str) -> str:
-    def escaped(character: str) -> str:
-        if character in '"\\':
-            return f"\\{character}"
-        if character.isprintable():
-            return character
-        number = ord(character)
-        return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-    return f'"{"".join(map(escaped, text))}"'
+        return scalar(value)
+    return f"[{', '.join(scalar(item) if item.isalnum() else quoted(item) for item in value)}]"
 
 
 def _with_data(text: str, title: str, values: Mapping[str, Any], newline: str) -> str:
