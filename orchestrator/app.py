@@ -3,10 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,14 +15,18 @@ from orchestrator.commands.migration import migrate
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.secret import needed
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
 from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.harness.process import probe as what_isolates
 from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
+from orchestrator.settings.secrets import Secrets, directory_of, system_keyring
 from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, open_database
 from orchestrator.vault.git.cycle import GitOptions, GitVault
@@ -190,6 +194,24 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
         random=random,
         defaults=app.registry.defaults,
         ceiling=app.ceiling,
+        probe=partial(_probe, app.secrets, clock, program_path(app.settings.home, os.environ.get("PATH"))),
+    )
+
+
+async def _probe(
+    secrets: Mapping[str, str], clock: Callable[[], float], path: str, servers: Sequence[McpServer]
+) -> Sequence[ServerProbe]:
+    """Probe servers as an agent of this process would find them."""
+    # The SDK takes half a second to load, and few commands probe.
+    from orchestrator.harness.mcp_probe import probe_servers  # noqa: PLC0415 - lazy on purpose
+
+    known = await asyncio.to_thread(needed, servers, secrets, ())
+    return await probe_servers(
+        servers,
+        secrets=known,
+        isolation=await asyncio.to_thread(what_isolates),
+        clock=clock,
+        parent={**os.environ, "PATH": path},
     )
 
 
@@ -252,18 +274,19 @@ def ceiling(settings: Settings) -> Ceiling:
 
 def gather_secrets(
     settings: Settings, environment: Mapping[str, str], *, rehearsal: bool = False
-) -> dict[str, str]:
-    """Credentials from settings and environment, and each file of the secrets directory under its name.
-    A rehearsal gets no credentials: nothing real may depend on a script's answers."""
-    found = {name: environment[name] for name in CREDENTIALS if environment.get(name)}
-    directory = environment.get("CREDENTIALS_DIRECTORY") or settings.secrets_dir
-    if directory and Path(directory).is_dir():
-        for file in sorted(Path(directory).iterdir()):
-            if file.is_file() and "." not in file.name:
-                found[file.name] = file.read_text(encoding="utf-8").strip()
+) -> Mapping[str, str]:
+    """Where credentials and the values of references come from: the settings, the secrets directory, the
+    environment, a keyring. A rehearsal gets no credentials: nothing real may depend on a script's answers."""
+    given: dict[str, str] = {}
     if settings.claude.api_key is not None:
-        found["ANTHROPIC_API_KEY"] = settings.claude.api_key.get_secret_value()
+        given["ANTHROPIC_API_KEY"] = settings.claude.api_key.get_secret_value()
     if rehearsal:
-        kept = {name: value for name, value in found.items() if name not in CREDENTIALS}
-        return {**kept, "ANTHROPIC_API_KEY": REHEARSAL_KEY}
-    return found
+        given["ANTHROPIC_API_KEY"] = REHEARSAL_KEY
+    return Secrets(
+        given=given,
+        directory=directory_of(environment, settings.secrets_dir),
+        environment=environment,
+        credentials=CREDENTIALS,
+        withheld=CREDENTIALS if rehearsal else (),
+        keyring=system_keyring(),
+    )

@@ -71,6 +71,18 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
             "import": Entry("profile_share:import_", "Take a profile from YAML or a gist."),
         },
     ),
+    "mcp-server": (
+        "Keep the registry of MCP servers that profiles can list.",
+        {
+            "list": Entry("mcp_server:list_", "List the MCP servers of the registry."),
+            "show": Entry("mcp_server:show", "Show how a server is started or reached, its secrets hidden."),
+            "add": Entry("mcp_server:add", "Add a server and probe it."),
+            "edit": Entry("mcp_server:edit", "Change fields of a server, and nothing else of its document."),
+            "delete": Entry("mcp_server:delete", "Remove a server that no profile names any more."),
+            "probe": Entry("mcp_server:probe", "Start a server, or all, and ask which tools it offers."),
+            "tools": Entry("mcp_server:tools", "List the tools that servers were seen to offer."),
+        },
+    ),
     "attempt": (
         "Look at single attempts at a task.",
         {

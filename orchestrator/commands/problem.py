@@ -29,12 +29,14 @@ TITLES: Final[dict[int, str]] = {
 
 
 def problem(error: errors.OrchestratorError) -> dict[str, Any]:
-    """The members type, title, status and detail; `field` when one input is at fault."""
+    """The members type, title, status and detail; `field` when one input is at fault; what the error has
+    of its own."""
     status = next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
     details: dict[str, Any] = {
         "type": f"urn:orchestrator:problem:{error.code}",
         "title": TITLES[status],
         "status": status,
         "detail": str(error),
+        **error.members,
     }
     return details if error.field is None else {**details, "field": error.field}

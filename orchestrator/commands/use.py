@@ -1,11 +1,12 @@
 """What a command may use: the database, the vault, the host, a clock."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
 
 if TYPE_CHECKING:
@@ -64,5 +65,7 @@ class Use:
     """One complete profile per harness."""
     ceiling: Ceiling = field(default_factory=Ceiling)
     caller: Caller = field(default_factory=Caller)
+    probe: Callable[[Sequence[McpServer]], Awaitable[Sequence[ServerProbe]]] | None = None
+    """Start servers and ask for their tools, side by side; `None` where none can be started."""
     git: "GitVault | None" = None
     """The vault as a clone; `None` where nothing is ever synced."""

@@ -73,5 +73,16 @@ def _sentence(request: type[Any], fault: ErrorDetails, path: str) -> str:
             return f"'{path}' is required"
         case "json_invalid" | "model_type" if not path:
             return f"the request must be a JSON object: {fault['msg']}"
+        case _ if (said := _own_sentence(request, fault)) is not None:
+            return said
         case _:
             return f"'{path}': {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _own_sentence(request: type[Any], fault: ErrorDetails) -> str | None:
+    """What a field itself says of a value of another type: its metadata `wrong`."""
+    for item in fields(request):
+        if fault["loc"] and item.name == fault["loc"][0]:
+            said: str | None = item.metadata.get("wrong")
+            return said
+    return None

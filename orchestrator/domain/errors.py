@@ -1,6 +1,7 @@
 """Errors: what an operator can act on, each with the way out in its message."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class OrchestratorError(Exception):
@@ -8,10 +9,18 @@ class OrchestratorError(Exception):
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
         self.field = field
         """The input that is at fault, as a dotted path, when one is."""
+        self.members = members or {}
+        """More of the same in a form that programs read, such as the names that the message counts."""
 
 
 class InvalidInput(OrchestratorError):

@@ -1,10 +1,11 @@
 """MCP servers: rows in, rows out; a project's shadow the system's where they are selected."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
-from orchestrator.domain.mcp import McpServer
+from orchestrator.domain.mcp import McpServer, RegisteredServer, ServerProbe, ServerTool
 from orchestrator.store.tables import mcp_servers
 
 SYSTEM = ""
@@ -39,6 +40,33 @@ def list_servers(tx: Connection, *, project_id: str | None = None) -> list[McpSe
     return [_server(row) for row in tx.execute(query).mappings()]
 
 
+def registered(tx: Connection, name: str, *, project_id: str | None = None) -> RegisteredServer | None:
+    """The definition in exactly this scope, with what it was last seen to offer."""
+    row = tx.execute(select(mcp_servers).where(*_key(name, project_id))).mappings().first()
+    return None if row is None else _registered(row)
+
+
+def list_registered(tx: Connection, *, project_id: str | None = None) -> list[RegisteredServer]:
+    """`list_servers` with what each was last seen to offer."""
+    scope = mcp_servers.c.project_id == SYSTEM
+    if project_id is not None:
+        scope = or_(scope, mcp_servers.c.project_id == project_id)
+    query = select(mcp_servers).where(scope).order_by(mcp_servers.c.name, mcp_servers.c.project_id)
+    return [_registered(row) for row in tx.execute(query).mappings()]
+
+
+def record_probe(tx: Connection, found: RegisteredServer, probe: ServerProbe) -> bool:
+    """Keep what a probe said. False when the server's document has changed since: it was about another."""
+    server = found.server
+    here = (*_key(server.name, server.project_id), mcp_servers.c.digest == found.digest)
+    tools = [
+        {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}
+        for tool in probe.tools
+    ]
+    values = {"probed_at": probe.at, "probe_error": probe.error, "probed_tools": tools}
+    return tx.execute(update(mcp_servers).where(*here).values(values)).rowcount == 1
+
+
 def _key(name: str, project_id: str | None) -> tuple[Any, ...]:
     return mcp_servers.c.name == name, mcp_servers.c.project_id == (project_id or SYSTEM)
 
@@ -68,4 +96,18 @@ def _server(row: RowMapping) -> McpServer:
         env=row["env"],
         url=row["url"],
         headers=row["headers"],
+    )
+
+
+def _registered(row: RowMapping) -> RegisteredServer:
+    probe = None
+    if row["probed_at"] is not None:
+        tools = tuple(map(_tool, row["probed_tools"] or ()))
+        probe = ServerProbe(at=row["probed_at"], tools=tools, error=row["probe_error"])
+    return RegisteredServer(server=_server(row), digest=row["digest"], probe=probe)
+
+
+def _tool(stored: Mapping[str, Any]) -> ServerTool:
+    return ServerTool(
+        name=stored["name"], description=stored["description"], input_schema=stored["input_schema"]
     )
