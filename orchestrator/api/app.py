@@ -34,7 +34,7 @@ def create_app(
     """Answers on `hosts` only, to whoever shows a token; `hub` must be running meanwhile.
 
     `mounts` are routes of other applications; they stand behind the same guard, and find what their caller
-    may use in the scope under `security.USE`. `with_worker` says that a worker is to run in this process.
+    may use in the scope under `mcp.USE`. `with_worker` says that a worker is to run in this process.
     """
 
     async def identify(token: str) -> Use | None:

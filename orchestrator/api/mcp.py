@@ -22,14 +22,16 @@ Identify = Callable[[str], Awaitable[Use | None]]
 PATH: Final = "/mcp"
 LOOPBACK_HOSTS: Final = ("127.0.0.1:*", "localhost:*", "[::1]:*")
 
-_USE: Final = "orchestrator.use"
+USE: Final = "orchestrator.use"
+"""Where the scope of an admitted request keeps what its caller may use."""
 
 
 class McpDoor:
     """An ASGI application for one path. It is open while `running` lasts; the SDK is loaded with the first
     request that has a valid token.
 
-    As a route of a larger application: `Route("/mcp", endpoint=door)`, and `running` in its lifespan.
+    As a route of a larger application: `Route("/mcp", endpoint=door)`, and `running` around it. A guard that
+    has already found out who calls leaves that in the scope under `USE`.
     """
 
     def __init__(self, identify: Identify, *, hosts: Sequence[str] = LOOPBACK_HOSTS) -> None:
@@ -40,8 +42,9 @@ class McpDoor:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        token = bearer_token(Headers(scope=scope).get("authorization"))
-        use = None if token is None else await self._identify(token)
+        use: Use | None = scope.get(USE)
+        if use is None and (token := bearer_token(Headers(scope=scope).get("authorization"))) is not None:
+            use = await self._identify(token)
         if use is None:
             await _refuse(send)
             return
@@ -49,7 +52,7 @@ class McpDoor:
             raise RuntimeError("the door is closed: its `running` must last as long as it is served")
         self._wanted.set()
         manager = await asyncio.shield(self._manager)
-        await manager.handle_request({**scope, _USE: use}, receive, send)
+        await manager.handle_request({**scope, USE: use}, receive, send)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -92,7 +95,7 @@ def bearer_token(header: str | None) -> str | None:
 
 
 def _of_request(request: Any) -> Use:
-    use: Use = request.request.scope[_USE]
+    use: Use = request.request.scope[USE]
     return use
 
 

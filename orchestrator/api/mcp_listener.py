@@ -14,7 +14,8 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def on_demand(use: Use) -> AsyncIterator[Callable[[], Awaitable[str]]]:
     """The address of our MCP server, for as long as the scope lasts: nothing listens before it is asked for.
-    Only tokens of attempts that go on are answered. Asking raises OSError when no port can be had."""
+    Only tokens of attempts that go on are answered. Asking raises ConfigurationError when there
+    is no port."""
     starting = asyncio.Lock()
     known: list[str] = []
 

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator.api import problems, requests
+from orchestrator.api.mcp import USE
 from orchestrator.api.problems import Refused
 from orchestrator.api.resources import RESOURCES, Resource
-from orchestrator.api.security import USE
 from orchestrator.commands import calls
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import OrchestratorError

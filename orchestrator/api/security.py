@@ -7,15 +7,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.mcp import bearer_token
+from orchestrator.api.mcp import USE, bearer_token
 from orchestrator.api.problems import Refused, refuse
 from orchestrator.commands.use import Use
 
 Identify = Callable[[str], Awaitable[Use | None]]
 """What the owner of a token may use; `None` for a token that is not known, or no more."""
-
-USE: Final = "orchestrator.use"
-"""Where the scope of an admitted request keeps what its caller may use."""
 
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})

@@ -12,7 +12,8 @@ from orchestrator.domain.token import digest_of
 from orchestrator.domain.tools import EMBEDDED_SERVER
 
 Address = Callable[[], Awaitable[str]]
-"""Where agents of this process reach our MCP server; it is started when first asked for. Raises OSError."""
+"""Where agents of this process reach our MCP server; it is started when first asked for. Raises
+ConfigurationError."""
 
 SECRET: Final = "ORCHESTRATOR_ATTEMPT_TOKEN"  # noqa: S105 - the name, not the token
 TOKEN_BYTES: Final = 32

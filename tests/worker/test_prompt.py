@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from orchestrator.domain.attempt import Attempt
+from orchestrator.domain.question import Question
 from orchestrator.domain.task import Task, TaskState
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS
 from orchestrator.worker.prompt import NOTE_LIMIT, retry_notes, task_context
@@ -30,7 +31,7 @@ def attempt(number: int, outcome: str | None, message: str = "m") -> Attempt:
     )
 
 
-def prompt_of(*earlier: Attempt, resume: str | None = None) -> str:
+def prompt_of(*earlier: Attempt, resume: str | None = None, questions: tuple[Question, ...] = ()) -> str:
     effective = replace(CLAUDE_DEFAULTS, system_prompt_suffix="You mend.")
     context = task_context(
         TASK,
@@ -42,6 +43,7 @@ def prompt_of(*earlier: Attempt, resume: str | None = None) -> str:
         resume_transcript=resume,
         earlier=earlier,
         secrets={},
+        questions=questions,
     )
     assert context.role_instructions == "You mend."
     assert (context.task_id, context.attempt, context.project_id) == ("t1", 3, "acme")
@@ -75,3 +77,34 @@ def test_an_endless_message_is_cut() -> None:
 def test_a_prompt_never_begins_with_a_slash() -> None:
     """To the agent's command line that would be a command of its own."""
     assert prompt_of().startswith("#")
+
+
+def asked(attempt: int, question: str, answer: str | None) -> Question:
+    return Question(task_id="t1", attempt=attempt, question=question, asked_at=1.0, answer=answer)
+
+
+def test_a_session_that_asked_goes_on_with_the_answer_and_nothing_else() -> None:
+    told = prompt_of(attempt(1, "asked"), resume="/s.jsonl", questions=(asked(1, "Which colour?", "Blue"),))
+    assert told == "You asked: Which colour?\n\nThe answer of a person: Blue"
+
+
+def test_an_attempt_that_was_told_nothing_does_not_come_between_question_and_answer() -> None:
+    questions = (asked(1, "Which colour?", "Blue"),)
+    told = prompt_of(attempt(1, "asked"), attempt(2, "held"), resume="/s.jsonl", questions=questions)
+    assert told.startswith("You asked: Which colour?")
+
+
+def test_an_answer_that_may_not_have_been_heard_is_told_again() -> None:
+    questions = (asked(1, "Which colour?", "Blue"),)
+    told = prompt_of(attempt(1, "asked"), attempt(2, "interrupted"), resume="/s.jsonl", questions=questions)
+    assert told.startswith("You were interrupted")
+    assert told.endswith("The answer of a person: Blue")
+
+
+def test_a_session_that_is_gone_leaves_questions_and_answers_to_the_next() -> None:
+    questions = (asked(1, "Which colour?", "Blue"), asked(2, "Which brush?", None))
+    told = prompt_of(attempt(1, "asked"), attempt(2, "crashed", "It broke."), questions=questions)
+    assert "Question: Which colour?\n\nAnswer: Blue" in told
+    assert "Which brush?" not in told
+    assert "Attempt 1" not in told, "having asked is no failure"
+    assert told.index("Which colour?") < told.index("It broke.")
