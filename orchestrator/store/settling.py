@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.event import Event
@@ -16,7 +16,7 @@ from orchestrator.store.columns import dumps, prose
 from orchestrator.store.outbox import announce, mark_changed
 from orchestrator.store.queue import AMONG, among
 from orchestrator.store.rowset import DIALECTS, parameter, source
-from orchestrator.store.tables import tasks
+from orchestrator.store.tables import attempts, tasks
 
 _STILL_HELD: Final = {
     dialect: select(tasks.c.id, tasks.c.attempt, tasks.c.cancel_requested)
@@ -90,6 +90,9 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
         rows = {"rows": parameter(_row(one, now) for one in recorded), "worker": worker, "now": now}
         tx.execute(_SETTLE_TASKS[tx.dialect.name], rows)
         tx.execute(_END_ATTEMPTS[tx.dialect.name], rows)
+        for one in recorded:
+            if one.warnings:
+                _add_warnings(tx, one)
         callers.revoke(tx, (one.claim.task.id for one in recorded), now=now)
         announce(tx, *(fact for one in recorded for fact in _facts(one, now)))
         over = [one.claim.task.id for one in recorded if one.settlement.state in TERMINAL]
@@ -97,6 +100,13 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
         if any(one.settlement.state is TaskState.READY for one in recorded):
             mark_changed(tx)
     return recorded
+
+
+def _add_warnings(tx: Connection, one: Ending) -> None:
+    """What was noticed while it ran, after what was known when it began."""
+    here = (attempts.c.task_id == one.claim.task.id) & (attempts.c.number == one.claim.attempt)
+    known = tx.execute(select(attempts.c.warnings).where(here)).scalar() or []
+    tx.execute(update(attempts).where(here).values(warnings=[*known, *one.warnings]))
 
 
 def _as_asked(settlement: Settlement, *, cancel: bool) -> Settlement:

@@ -28,7 +28,10 @@ class Verdicts:
     def judge(self, tx: Transaction, waiting: Sequence[Candidate], now: float) -> Mapping[Key, Verdict]:
         if not self._since <= now < self._since + REMEMBERED_SECONDS:
             self._known, self._since = {}, now
-        known = self._known
+        # A refusal is not remembered: a task that is looked at again, because what held it has changed, would
+        # be held once more for what was true before.
+        known = {key: verdict for key, verdict in self._known.items() if verdict.reason is None}
+        self._known = known
         for task in waiting:
             key = task.project_id, task.profile_id
             if key not in known:

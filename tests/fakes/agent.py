@@ -44,6 +44,7 @@ Without a script it answers "done". Steps (`name` or `name=value`), carried out 
   flood_stdout=BYTES   that much on stdout, in lines of about 1 KiB
   touch=PATH           create this file (tell a test that the script got here)
   write=PATH:TEXT      write a file
+  leak                 say, and print on stderr, every value of the environments and headers of its servers
   dump=PATH            write argv, environment, working directory and the messages read so far as JSON
   wait_for=PATH        wait until this file exists, at most 60 s
   twice                print two results (the first as for a background task)
@@ -78,12 +79,28 @@ def option(name, default=None):
 
 
 def servers():
-    """The names of the MCP servers configured, as JSON or as a file."""
+    """The MCP servers by name, as JSON or as a file."""
     text = option("--mcp-config") or "{}"
     if not text.startswith("{"):
         with open(text, encoding="utf-8") as file:
             text = file.read()
-    return list(json.loads(text).get("mcpServers", {}))
+    return json.loads(text).get("mcpServers", {})
+
+
+def states():
+    """Of the servers, without those whose FAKE_FAULT is empty: as if the command line had not taken them."""
+    known = {
+        name: entry for name, entry in servers().items() if (entry.get("env") or {}).get("FAKE_FAULT") != ""
+    }
+    return [server_state(name, entry) for name, entry in known.items()]
+
+
+def server_state(name, entry):
+    """Connected, with no tools; failed where its environment has FAKE_FAULT, with that as its last words."""
+    fault = (entry.get("env") or {}).get("FAKE_FAULT")
+    if fault is None:
+        return {"name": name, "status": "connected", "tools": []}
+    return {"name": name, "status": "failed", "error": fault}
 
 
 def script_of(prompt):
@@ -172,6 +189,8 @@ class Agent:
         if request["subtype"] == "initialize":
             self.hooks = (request.get("hooks") or {}).get("PreToolUse") or []
             reply = {"commands": [], "output_style": "default"}
+        elif request["subtype"] == "mcp_status":
+            reply = {"mcpServers": states()}
         elif request["subtype"] == "interrupt" and not self.ignore_interrupt:
             self.interrupted.set()
         response = {"subtype": "success", "request_id": request_id, "response": reply}
@@ -202,7 +221,7 @@ class Agent:
             "session_id": self.session,
             "tools": [t for t in re.split(r"[,\s]+", wanted) if t]
             + [t for t in allowed if t.startswith("mcp__") and t.count("__") > 1],
-            "mcp_servers": [{"name": name, "status": "connected"} for name in servers()],
+            "mcp_servers": [{"name": one["name"], "status": one["status"]} for one in states()],
             "model": option("--model", "claude-fake-1"),
             "permissionMode": option("--permission-mode", "default"),
             "slash_commands": [],
@@ -458,6 +477,18 @@ class Agent:
         path, _, text = value.partition(":")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+
+    def do_leak(self, value):
+        values = [
+            text
+            for entry in servers().values()
+            for text in {**(entry.get("env") or {}), **(entry.get("headers") or {})}.values()
+        ]
+        self.assistant({"type": "text", "text": f"I know {values}"})
+        self.assistant({"type": "tool_use", "id": "toolu_leak", "name": "Read", "input": {"path": values}})
+        self.result = f"I told {values}"
+        sys.stderr.write(f"{values}\n")
+        sys.stderr.flush()
 
     def do_dump(self, value):
         facts = {"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd(), "stdin": self.seen}

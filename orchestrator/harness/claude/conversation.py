@@ -25,6 +25,7 @@ from orchestrator.harness.claude.verify import (
     Comparison,
     ServerState,
     compare,
+    going_on_without,
     missing_servers,
     server_states,
 )
@@ -186,6 +187,7 @@ class Conversation:
         states = await self._settled_servers()
         optional = self._config.effective.optional_servers
         fault = missing_servers(states, [name for name in names if name not in optional])
+        self.warnings += going_on_without(states, [name for name in names if name in optional])
         self.servers = states
         offered = {tool for state in states for tool in state.tools}
         beyond = beyond_grant(self._config.effective, offered - set(self._plan.hidden))

@@ -61,26 +61,36 @@ def server_states(entries: object) -> tuple[ServerState, ...]:
 
 def missing_servers(states: Sequence[ServerState], required: Collection[str]) -> ServerMissing | None:
     """Required servers that are not connected, with the agent's own reason where it gives one."""
+    reasons = _not_connected(states, required)
+    if not reasons:
+        return None
+    return ServerMissing(
+        message=f"MCP servers are not connected: {_listed(reasons)}. "
+        "Check their documents, commands and secrets.",
+        servers=tuple(sorted(reasons)),
+    )
+
+
+def going_on_without(states: Sequence[ServerState], optional: Collection[str]) -> tuple[str, ...]:
+    """The warning for optional servers that are not connected; none when all are."""
+    reasons = _not_connected(states, optional)
+    return (f"going on without optional MCP servers: {_listed(reasons)}",) if reasons else ()
+
+
+def _not_connected(states: Sequence[ServerState], names: Collection[str]) -> Mapping[str, str]:
     by_name = {state.name: state for state in states}
     reasons = {}
-    for name in required:
+    for name in names:
         state = by_name.get(name)
         if state is None:
             reasons[name] = "not accepted by the agent"
         elif state.status != CONNECTED:
             reasons[name] = f"{state.status}: {state.error}" if state.error else state.status
-    if not reasons:
-        return None
-    listed = "; ".join(f"{name} ({why})" for name, why in sorted(reasons.items()))
-    return ServerMissing(
-        message=f"MCP servers are not connected: {listed}. Check their documents, commands and secrets.",
-        servers=tuple(sorted(reasons)),
-    )
+    return reasons
 
 
-def going_on_without(gone: ServerMissing) -> str:
-    """The warning for optional servers that are not there."""
-    return f"going on without optional {gone.message}"
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({why})" for name, why in sorted(reasons.items()))
 
 
 def compare(
@@ -105,8 +115,6 @@ def compare(
     if beyond:
         fault = _surplus(effective, beyond, surplus_tools, surplus_servers)
     warnings = _differences(init, effective, set(map(canonical, tools)))
-    if (gone := missing_servers(states, [name for name in required if name not in needed])) is not None:
-        warnings = (*warnings, going_on_without(gone))
     return Comparison(tools=tools, servers=servers, fault=fault, warnings=warnings)
 
 

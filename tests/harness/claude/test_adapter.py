@@ -64,8 +64,8 @@ def test_neither_prompt_nor_secret_is_on_the_command_line(attempt: Attempting, t
         },
         config={"rehearsal": False},
     )
-    it.report()  # the fake knows no `mcp_status`, so it is asked in vain
-    words = " ".join(json.loads(dump.read_text())["argv"]) if dump.exists() else ""
+    it.report()
+    words = " ".join(json.loads(dump.read_text())["argv"])
     assert "SECRET" not in words
     launch = Path(it.context.attempt_directory) / "launch"
     assert "SECRET-TOKEN" in (launch / "mcp.json").read_text()
@@ -402,7 +402,7 @@ def test_a_secret_that_is_not_there_names_server_and_secret(attempt: Attempting)
 
 
 def test_a_server_that_the_agent_does_not_know_is_missing(attempt: Attempting) -> None:
-    server = McpServer(name="notes", transport="http", url="http://127.0.0.1:1/")
+    server = McpServer(name="notes", transport="stdio", command="x", env={"FAKE_FAULT": ""})
     report = attempt(context={"mcp_servers": (server,)}).report()
     assert isinstance(report.outcome, ServerMissing)
     assert report.outcome.servers == ("notes",)
