@@ -1,0 +1,91 @@
+"""Where secrets come from, in which order, and what is never given."""
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from orchestrator.settings.secrets import Secrets, directory_of
+
+CREDENTIALS = ("ANTHROPIC_API_KEY",)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    place = tmp_path / "secrets"
+    place.mkdir()
+    (place / "TOKEN").write_text("from a file\n")
+    (place / "notes.txt").write_text("not one")
+    return place
+
+
+def secrets(directory: Path | None = None, **options: object) -> Secrets:
+    arguments = {"given": {}, "environment": {}, "credentials": CREDENTIALS, **options}
+    return Secrets(directory=directory, **arguments)  # type: ignore[arg-type]
+
+
+def test_settings_come_before_files_before_the_environment_before_a_keyring(directory: Path) -> None:
+    asked: list[str] = []
+
+    def keyring(name: str) -> str | None:
+        asked.append(name)
+        return {"RING": "from the keyring"}.get(name)
+
+    environment = {"TOKEN": "hidden", "ONLY_HERE": "from the environment", "GIVEN": "hidden"}
+    found = secrets(directory, given={"GIVEN": "set"}, environment=environment, keyring=keyring)
+    assert found["GIVEN"] == "set"
+    assert found["TOKEN"] == "from a file"
+    assert found["ONLY_HERE"] == "from the environment"
+    assert asked == []
+    assert found["RING"] == "from the keyring"
+    assert "NOWHERE" not in found
+    assert asked == ["RING", "NOWHERE"]
+
+
+def test_a_file_that_changes_counts_at_once(directory: Path) -> None:
+    found = secrets(directory)
+    assert found["TOKEN"] == "from a file"
+    (directory / "TOKEN").write_text("another")
+    assert found["TOKEN"] == "another"
+    (directory / "TOKEN").unlink()
+    assert "TOKEN" not in found
+
+
+def test_the_whole_environment_is_not_listed(directory: Path) -> None:
+    environment = {"HOME": "/root", "ANTHROPIC_API_KEY": "key"}
+    assert set(secrets(directory, environment=environment)) == {"TOKEN", "ANTHROPIC_API_KEY"}
+
+
+def test_variables_of_this_program_are_no_secrets_of_a_server() -> None:
+    environment = {"ORCHESTRATOR_DATABASE__URL": "postgresql://u:p@h/d"}
+    assert "ORCHESTRATOR_DATABASE__URL" not in secrets(environment=environment)
+
+
+def test_what_is_withheld_comes_from_nowhere_but_the_settings(directory: Path) -> None:
+    (directory / "ANTHROPIC_API_KEY").write_text("real")
+    options = {"environment": {"ANTHROPIC_API_KEY": "real"}, "withheld": CREDENTIALS}
+    assert "ANTHROPIC_API_KEY" not in secrets(directory, **options)
+    assert secrets(directory, given={"ANTHROPIC_API_KEY": "x"}, **options)["ANTHROPIC_API_KEY"] == "x"
+
+
+@pytest.mark.parametrize("name", ["../TOKEN", "a/b", "notes.txt", ""])
+def test_a_name_is_no_path(directory: Path, name: str) -> None:
+    assert name not in secrets(directory)
+
+
+def test_a_file_that_is_no_text_is_said_without_its_content(directory: Path) -> None:
+    (directory / "BAD").write_bytes(b"\xff\xfe\x00")
+    with capture_logs() as lines:
+        assert "BAD" not in secrets(directory)
+    assert lines == [
+        {"event": "secret.unreadable", "log_level": "warning", "name": "BAD", "error": "UnicodeDecodeError"}
+    ]
+
+
+def test_they_are_not_shown_when_printed(directory: Path) -> None:
+    assert "from a file" not in repr(secrets(directory))
+
+
+def test_the_directory_of_the_service_manager_comes_first(tmp_path: Path) -> None:
+    assert directory_of({"CREDENTIALS_DIRECTORY": "/run/x"}, tmp_path) == Path("/run/x")
+    assert directory_of({}, tmp_path) == tmp_path
