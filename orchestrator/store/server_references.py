@@ -43,8 +43,6 @@ def _used(tx: Connection, project_id: str) -> set[str]:
     """Profiles that the project names: as its default, or for a task that has not ended."""
     default = select(projects.c.default_profile_id).where(projects.c.id == project_id)
     ended = [str(state) for state in TERMINAL]
-    named = select(tasks.c.profile_id).where(
-        tasks.c.project_id == project_id, tasks.c.state.not_in(ended)
-    )
+    named = select(tasks.c.profile_id).where(tasks.c.project_id == project_id, tasks.c.state.not_in(ended))
     found = [*tx.execute(default).scalars(), *tx.execute(named.distinct()).scalars()]
     return {profile_id for profile_id in found if profile_id is not None}

@@ -129,7 +129,7 @@ class Agents:
         return without_optional(selection, effective.optional_servers, secrets), secrets
 
     async def pass_for(self, effective: EffectiveProfile) -> Pass | None:
-        """What the attempt needs to call tools of ours; `None` when it has none. Raises OSError."""
+        """What the attempt needs to call tools of ours, if it has any. Raises ConfigurationError."""
         return await pass_for(effective, self._address)
 
     @asynccontextmanager

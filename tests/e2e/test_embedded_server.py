@@ -245,6 +245,30 @@ def test_a_tool_that_is_not_granted_is_not_even_there(tmp_path: Path, cli: str) 
     asyncio.run(work())
 
 
+def test_a_proxy_of_the_operators_never_comes_between(
+    tmp_path: Path, cli: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    script = Script(
+        rules=(
+            Rule(
+                when=When(prompt="Say"),
+                replies=(call("report_progress", text="on it"), Reply(text="done")),
+            ),
+        ),
+    )
+
+    async def work() -> None:
+        async with laboratory(tmp_path / "state", cli, script) as lab:
+            task_id = await lab.ask("Say how far it is")
+            assert (await lab.until(task_id)).task.state is TaskState.COMPLETED
+            (progress,) = await lab.facts(task_id, "progress.reported")
+            assert progress.data["text"] == "on it"
+
+    asyncio.run(work())
+
+
 def test_a_token_is_good_for_its_own_attempt_and_as_long_as_that_lasts(tmp_path: Path, cli: str) -> None:
     async def work() -> None:
         async with laboratory(tmp_path / "state", cli, script) as lab:

@@ -14,6 +14,10 @@ or ourselves, and a value meant for the worker does harm in an agent."""
 
 DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
+PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Never through a proxy: it would not get there, and the token of an attempt would be the proxy's to read."""
+
 
 def build_environment(
     *,
@@ -37,5 +41,7 @@ def build_environment(
         for name, value in parent.items()
         if name in exact or (name.startswith(patterns) and not name.startswith(ONLY_BY_NAME))
     }
+    if PROXIES & passed.keys():
+        passed["NO_PROXY"] = ",".join(filter(None, (passed.get("NO_PROXY"), *LOOPBACK)))
     own = {"HOME": home, "TMPDIR": tmp, MARKER: attempt}
     return {**DEFAULTS, **passed, **(extras or {}), **own}

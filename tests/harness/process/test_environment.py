@@ -69,3 +69,13 @@ def test_extras_win_but_not_over_what_is_the_attempts_own() -> None:
 
 def test_a_name_that_is_allowed_and_absent_stays_absent() -> None:
     assert "NOWHERE" not in built(allow=["NOWHERE"])
+
+
+def test_loopback_never_goes_through_a_proxy() -> None:
+    parent = {"HTTPS_PROXY": "http://proxy", "NO_PROXY": "intern"}
+    found = build_environment(
+        attempt="a1", home="/h", tmp="/t", parent=parent, allow=("HTTPS_PROXY", "NO_PROXY")
+    )
+    assert found["HTTPS_PROXY"] == "http://proxy"
+    assert found["NO_PROXY"] == "intern,127.0.0.1,localhost,::1"
+    assert "NO_PROXY" not in build_environment(attempt="a1", home="/h", tmp="/t", parent={})
