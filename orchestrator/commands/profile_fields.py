@@ -30,7 +30,8 @@ class ProfileFields:
     permission_mode: str | Unchanged | None = UNCHANGED
     allowed_tools: Names | Literal["none"] | Unchanged | None = UNCHANGED
     denied_tools: Names | Unchanged | None = UNCHANGED
-    mcp_servers: Names | Literal["none"] | Unchanged | None = UNCHANGED
+    mcp_servers: tuple[str | Mapping[str, Any], ...] | Literal["none"] | Unchanged | None = UNCHANGED
+    """Names; one that an attempt can do without is written `{"name": ..., "optional": true}`."""
     system_prompt_suffix: str | Unchanged | None = UNCHANGED
     max_tokens_per_task: int | Unchanged | None = UNCHANGED
     max_turns: int | Unchanged | None = UNCHANGED
@@ -75,6 +76,8 @@ def check(raw: Mapping[str, Any], *, profile_id: str, harness: str | None) -> Ch
             raise InvalidInput(_told(field, findings.errors[0].message), field=field)
         warnings += [_told(field, warning.message) for warning in findings.warnings]
         values[field] = InstallManifest() if field == "install" else None
+        if field == "mcp_servers" and any(isinstance(item, Mapping) for item in value or ()):
+            values["optional_servers"] = None
         values |= read_fields
     return Checked(values=values, warnings=tuple(warnings))
 

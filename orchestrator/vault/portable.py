@@ -84,6 +84,9 @@ def _plain(profile: AgentProfile, name: str) -> Any:
             return value.to_dict() or None
         case "allowed_tools" | "mcp_servers" if value == ():
             return NONE
+        case "mcp_servers" if value is not None:
+            optional = profile.optional_servers or ()
+            return [{"name": item, "optional": True} if item in optional else item for item in value]
         case "settings" if value:
             return json.loads(json.dumps(value))
         case _:

@@ -46,7 +46,7 @@ def test_what_was_exported_is_imported_as_an_equal_profile(bench) -> None:
         "permission_mode": "plan",
         "allowed_tools": "none",
         "denied_tools": ("Bash",),
-        "mcp_servers": ("lint", "git"),
+        "mcp_servers": ("lint", {"name": "git", "optional": True}),
         "system_prompt_suffix": " x\n\n",
         "max_turns": 3,
         "max_budget_usd": 1.5,
