@@ -8,6 +8,8 @@ from typing import Final
 
 import structlog
 
+from orchestrator.settings.schema import Settings
+
 log = structlog.get_logger()
 
 KEYRING_SERVICE: Final = "orchestrator"
@@ -15,6 +17,10 @@ KEYRING_SERVICE: Final = "orchestrator"
 
 OURS: Final = "ORCHESTRATOR_"
 """Variables that begin so steer this program, and hold its database's password: no server gets those."""
+
+
+SETTINGS: Final = tuple(f"{name}__" for name in Settings.model_fields)
+"""Files that begin so are settings, which may be kept in the same directory."""
 
 
 class Secrets(Mapping[str, str]):
@@ -71,10 +77,11 @@ class Secrets(Mapping[str, str]):
     def _files(self) -> list[str]:
         if self._directory is None or not self._directory.is_dir():
             return []
-        return [file.name for file in self._directory.iterdir() if file.is_file() and "." not in file.name]
+        names = (file.name for file in self._directory.iterdir() if file.is_file())
+        return [name for name in names if "." not in name and not name.lower().startswith(SETTINGS)]
 
     def _from_file(self, name: str) -> str | None:
-        if self._directory is None or not name.isidentifier():
+        if self._directory is None or not name.isidentifier() or name.lower().startswith(SETTINGS):
             return None
         try:
             return (self._directory / name).read_text(encoding="utf-8").strip()

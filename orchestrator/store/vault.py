@@ -28,6 +28,7 @@ from orchestrator.store.profile_rows import values_of
 from orchestrator.store.servers import SYSTEM
 from orchestrator.store.tables import (
     agent_profiles,
+    events,
     mcp_servers,
     profile_overlays,
     profile_revisions,
@@ -63,13 +64,25 @@ def known(tx: Connection) -> VaultKnown:
     return VaultKnown(documents=documents, names={row.id: row.name for row in names})
 
 
+def known_unless(tx: Connection, stamp: int | None) -> tuple[int, VaultKnown | None]:
+    """`known` with its stamp; `None` when nothing was announced since the stamp given, and so nothing of it
+    has changed."""
+    now = _stamp(tx)
+    return now, (None if now == stamp else known(tx))
+
+
+def _stamp(tx: Connection) -> int:
+    """The last event: whoever writes definitions announces it, in the order of commits."""
+    return tx.execute(select(sql.max(events.c.id))).scalar() or 0
+
+
 def known_digest(tx: Connection, path: str) -> str | None:
     """That of one document as last read; `None` when there was none."""
     return tx.execute(select(sync_state.c.digest).where(sync_state.c.path == path)).scalar()
 
 
-def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
-    """Write the difference and announce it.
+def apply(tx: Connection, changes: VaultChanges, now: float) -> int:
+    """Write the difference and announce it. Returns the stamp of what is known then.
 
     Raises Conflict when a document was recorded by someone else since the difference was computed.
     """
@@ -86,6 +99,7 @@ def apply(tx: Connection, changes: VaultChanges, now: float) -> None:
     announce(tx, *_events(changes, now))
     tasks.reconsider(tx)  # what a profile or a missing server holds may go on
     mark_changed(tx)
+    return _stamp(tx)
 
 
 def _check_basis(tx: Connection, items: Sequence[Accepted | Rejected | Removed]) -> None:

@@ -68,6 +68,26 @@ def decide(
     )
 
 
+def after(known: VaultKnown, changes: VaultChanges) -> VaultKnown | None:
+    """What is known once these changes are written; `None` when it has to be asked, since a removed profile
+    gets a name of the database's own."""
+    if changes.removed:
+        return None
+    results: list[Accepted | Rejected] = [*changes.accepted, *changes.rejected]
+    documents = {
+        item.document.path: KnownDocument(
+            document=item.document,
+            digest=item.digest,
+            error=item.error if isinstance(item, Rejected) else None,
+            warnings=item.warnings,
+        )
+        for item in results
+    }
+    system = [item for item in changes.accepted if _is_system_profile(item.document)]
+    names = {item.document.id: item.definition.name for item in system}
+    return VaultKnown(documents={**known.documents, **documents}, names={**known.names, **names})
+
+
 def _names_kept(known: VaultKnown, removed: Iterable[Removed]) -> Mapping[str, str]:
     """Names by profile id, without those that are free again."""
     gone = {item.document.id for item in removed if _is_system_profile(item.document)}

@@ -17,7 +17,7 @@ from orchestrator.store.database import Database
 from orchestrator.vault import document, server_document
 from orchestrator.vault.files import FileFound, Tree, VaultUnavailable, read_tree
 from orchestrator.vault.layout import Address, place_of
-from orchestrator.vault.plan import decide, digest_of, document_at, is_good, to_parse
+from orchestrator.vault.plan import after, decide, digest_of, document_at, is_good, to_parse
 from orchestrator.vault.problem import Rejected as Unusable
 
 log = structlog.get_logger()
@@ -70,6 +70,8 @@ class VaultSync:
         self._clock = clock
         self._known_tools = known_tools
         self._seen: dict[str, tuple[FileFound, str]] = {}
+        self._known: tuple[int, VaultKnown] | None = None
+        """What the database said last, and the stamp that tells whether it still says so."""
         self._lock = asyncio.Lock()
         self._first = True
 
@@ -82,12 +84,13 @@ class VaultSync:
         async with self._lock:
             started = time.perf_counter()
             for left in reversed(range(TRIES)):
-                known = await self._database.read(store.known)
+                known = await self._ask()
                 tree, changes = await asyncio.to_thread(self._look, known)
                 changes = replace(changes, seconds=time.perf_counter() - started)
                 try:
-                    await self._write(changes)
+                    await self._write(known, changes)
                 except Conflict:
+                    self._known = None
                     # Another process wrote the same difference first; what is left is seen by looking again.
                     if not left:
                         raise
@@ -98,9 +101,23 @@ class VaultSync:
                 return report
         raise AssertionError("the last try returns or raises")
 
-    async def _write(self, changes: VaultChanges) -> None:
-        if not changes.empty:
-            await self._database.run(store.apply, changes, self._clock())
+    async def _ask(self) -> VaultKnown:
+        """What the database knows: reading thousands of rows costs more than looking at their files."""
+        before = self._known
+        stamp, known = await self._database.read(store.known_unless, before[0] if before else None)
+        if known is None and before is not None:
+            return before[1]
+        known = known or VaultKnown()
+        self._known = (stamp, known)
+        return known
+
+    async def _write(self, known: VaultKnown, changes: VaultChanges) -> None:
+        if changes.empty:
+            return
+        self._known = None  # until it is written: whatever fails, it is asked anew
+        stamp = await self._database.run(store.apply, changes, self._clock())
+        written = after(known, changes)
+        self._known = None if written is None else (stamp, written)
 
     def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:
         """Everything that reads files or takes long; runs in a thread."""

@@ -56,6 +56,13 @@ def test_the_whole_environment_is_not_listed(directory: Path) -> None:
     assert set(secrets(directory, environment=environment)) == {"TOKEN", "ANTHROPIC_API_KEY"}
 
 
+def test_settings_that_are_kept_among_the_secrets_are_none(directory: Path) -> None:
+    (directory / "database__url").write_text("postgresql://u:p@h/d")
+    found = secrets(directory)
+    assert "database__url" not in found
+    assert set(found) == {"TOKEN"}
+
+
 def test_variables_of_this_program_are_no_secrets_of_a_server() -> None:
     environment = {"ORCHESTRATOR_DATABASE__URL": "postgresql://u:p@h/d"}
     assert "ORCHESTRATOR_DATABASE__URL" not in secrets(environment=environment)
