@@ -68,6 +68,7 @@ def test_two_programs_on_one_home_are_two_workers_and_a_lost_vault_stops_neither
     program: Callable[..., Any], home: Path, fake_cli: str, tmp_path: Path
 ) -> None:
     environment = {
+        "ORCHESTRATOR_API__PORT": "0",
         "ORCHESTRATOR_HOME": str(home),
         "HOME": str(tmp_path),
         "PATH": "/usr/bin:/bin",
