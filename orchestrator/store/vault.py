@@ -71,6 +71,12 @@ def known_unless(tx: Connection, stamp: int | None) -> tuple[int, VaultKnown | N
     return now, (None if now == stamp else known(tx))
 
 
+def stamp_after(tx: Connection, stamp: int, count: int) -> int | None:
+    """The stamp now, when these many events and no others were announced since the one given."""
+    since = tx.execute(select(sql.count(), sql.max(events.c.id)).where(events.c.id > stamp)).one()
+    return since[1] if since[0] == count else None
+
+
 def _stamp(tx: Connection) -> int:
     """The last event: whoever writes definitions announces it, in the order of commits."""
     return tx.execute(select(sql.max(events.c.id))).scalar() or 0
@@ -82,7 +88,7 @@ def known_digest(tx: Connection, path: str) -> str | None:
 
 
 def apply(tx: Connection, changes: VaultChanges, now: float) -> int:
-    """Write the difference and announce it. Returns the stamp of what is known then.
+    """Write the difference and announce it. Returns how many events that makes.
 
     Raises Conflict when a document was recorded by someone else since the difference was computed.
     """
@@ -96,10 +102,11 @@ def apply(tx: Connection, changes: VaultChanges, now: float) -> int:
     _write_servers(tx, [item for item in changes.accepted if isinstance(item.definition, McpServer)], now)
     _write_revisions(tx, profiles, now)
     _write_state(tx, results, now)
-    announce(tx, *_events(changes, now))
+    facts = list(_events(changes, now))
+    announce(tx, *facts)
     tasks.reconsider(tx)  # what a profile or a missing server holds may go on
     mark_changed(tx)
-    return _stamp(tx)
+    return len(facts)
 
 
 def _check_basis(tx: Connection, items: Sequence[Accepted | Rejected | Removed]) -> None:

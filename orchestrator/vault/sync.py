@@ -114,10 +114,13 @@ class VaultSync:
     async def _write(self, known: VaultKnown, changes: VaultChanges) -> None:
         if changes.empty:
             return
-        self._known = None  # until it is written: whatever fails, it is asked anew
-        stamp = await self._database.run(store.apply, changes, self._clock())
+        before, self._known = self._known, None  # whatever fails, it is asked anew
+        count = await self._database.run(store.apply, changes, self._clock())
         written = after(known, changes)
-        self._known = None if written is None else (stamp, written)
+        if before is None or written is None:
+            return
+        stamp = await self._database.read(store.stamp_after, before[0], count)
+        self._known = None if stamp is None else (stamp, written)
 
     def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:
         """Everything that reads files or takes long; runs in a thread."""

@@ -16,6 +16,7 @@ from orchestrator.domain.task import Task, TaskState
 from orchestrator.store import profiles, servers
 from orchestrator.store.database import Database
 from orchestrator.store.tables import events, profile_revisions, sync_state
+from orchestrator.store.vault import known as vault_known
 from orchestrator.vault.files import VaultUnavailable
 from orchestrator.vault.sync import SyncReport, VaultSync
 
@@ -309,3 +310,36 @@ def test_files_are_read_beside_the_event_loop(root: Path, sync: VaultSync) -> No
         return longest
 
     assert asyncio.run(watched()) < 0.5
+
+
+def test_what_is_remembered_of_the_database_is_what_it_says(
+    root: Path, sync: VaultSync, database: Database
+) -> None:
+    """Whatever happens to the vault, and whoever writes what it says."""
+    other = VaultSync(root, database, clock=lambda: NOW)
+    steps: list[Callable[[], object]] = [
+        lambda: put(root, "agent-types/a/profile.md", profile("A", "Read")),
+        lambda: put(root, "agent-types/b/profile.md", profile("B", "Read")),
+        lambda: put(root, "agent-types/b/profile.md", profile("A", "Read")),  # a name that is taken
+        lambda: put(root, "agent-types/a/profile.md", profile("C", "Read")),
+        lambda: put(root, "mcp-servers/x.md", "---\ncommand: [\n---\n"),
+        lambda: put(root, "mcp-servers/x.md", "---\ncommand: y\n---\n"),
+        lambda: (put(root, "agent-types/d/profile.md", profile("D")), look(other)),
+        (root / "agent-types/a/profile.md").unlink,
+        lambda: (put(root, "agent-types/a/profile.md", profile("E")), look(other), look(other)),
+        lambda: put(root, "projects/p/agent-types/a/profile.md", profile("A")),
+    ]
+    for step in steps:
+        step()
+        look(sync)
+        remembered = asyncio.run(sync._ask())
+        assert remembered == database.read_sync(vault_known)
+        assert look(sync).accepted == ()
+
+
+def test_a_vault_that_did_not_change_is_not_asked_for_again(root: Path, sync: VaultSync) -> None:
+    put(root, "agent-types/a/profile.md", profile("A", "Read"))
+    look(sync)
+    put(root, "agent-types/a/profile.md", profile("A", "Grep"))
+    look(sync)
+    assert asyncio.run(sync._ask()) is asyncio.run(sync._ask())
