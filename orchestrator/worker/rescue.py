@@ -8,7 +8,7 @@ import structlog
 
 from orchestrator.harness.process import end_leftovers
 from orchestrator.harness.process.leftovers import boot_id, look_up
-from orchestrator.store import queue, rescue, workers
+from orchestrator.store import duties, queue, rescue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import Rescued
 from orchestrator.store.workers import Worker as Row
@@ -86,5 +86,6 @@ def _rescue_from(tx: Transaction, dead: Sequence[str], jitter: float) -> list[Re
     while some := rescue.rescue_from(tx, dead, now=queue.clock(tx), jitter=jitter):
         rescued += some
     for worker in dead:
+        duties.release(tx, worker)
         workers.leave(tx, worker)
     return rescued

@@ -1,0 +1,92 @@
+"""Doing a duty: for as long as this process holds its lease, and not a moment longer."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from orchestrator.domain.errors import DatabaseUnavailable
+from orchestrator.store import duties, queue
+from orchestrator.store.database import Database, Transaction
+from orchestrator.store.duties import Duty
+
+log = structlog.get_logger()
+
+LEASE_SECONDS: Final = 30.0
+RENEWALS: Final = 3
+"""How many times within one lease it is renewed, or asked for by those who wait."""
+LEAVING_SECONDS: Final = 5.0
+
+Work = Callable[[Duty], Awaitable[None]]
+
+
+async def on_duty(
+    database: Database, name: str, *, holder: str, work: Work, lease_seconds: float = LEASE_SECONDS
+) -> None:
+    """Do `work` whenever nobody else holds the duty, until it returns by itself or this is cancelled.
+
+    `work` is cancelled when the duty is lost, or when the database has been away for the length of a lease;
+    it begins again once the duty is ours again. What it writes is fenced by `duties.must_hold`. Two with the
+    same `holder` count as one. Raises what `work` raises.
+    """
+    while True:
+        duty, until = await _wait_for(database, name, holder, lease_seconds)
+        log.info("duty.taken", duty=name, fence=duty.fence)
+        try:
+            async with asyncio.timeout_at(until) as lease, asyncio.TaskGroup() as group:
+                keeper = group.create_task(_keep(database, duty, lease, lease_seconds))
+                await work(duty)
+                keeper.cancel()
+            return
+        except TimeoutError:
+            if not lease.expired():
+                raise
+            log.warning("duty.lost", duty=name, fence=duty.fence)
+        finally:
+            await _leave(database, duty)
+
+
+async def _wait_for(database: Database, name: str, holder: str, lease_seconds: float) -> tuple[Duty, float]:
+    """The duty, and when its lease is over by the loop's clock: counted from before it was asked for."""
+    while True:
+        asked = asyncio.get_running_loop().time()
+        try:
+            duty = await database.run(_take, name, holder, lease_seconds)
+        except DatabaseUnavailable as error:
+            log.warning("duty.not_taken", duty=name, error=str(error))
+            duty = None
+        if duty is not None:
+            return duty, asked + lease_seconds
+        await asyncio.sleep(lease_seconds / RENEWALS)
+
+
+async def _keep(database: Database, duty: Duty, lease: asyncio.Timeout, lease_seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(lease_seconds / RENEWALS)
+        asked = loop.time()
+        try:
+            held = await database.run(_renew, duty, lease_seconds)
+        except DatabaseUnavailable as error:
+            log.warning("duty.not_renewed", duty=duty.name, error=str(error))
+            continue
+        if lease.expired():
+            return
+        lease.reschedule(asked + lease_seconds if held else loop.time())
+
+
+async def _leave(database: Database, duty: Duty) -> None:
+    """Best effort: the lease runs out by itself."""
+    with contextlib.suppress(DatabaseUnavailable, TimeoutError):
+        async with asyncio.timeout(LEAVING_SECONDS):
+            await database.run(duties.give_up, duty)
+
+
+def _take(tx: Transaction, name: str, holder: str, lease_seconds: float) -> Duty | None:
+    return duties.take(tx, name, holder=holder, now=queue.clock(tx), lease_seconds=lease_seconds)
+
+
+def _renew(tx: Transaction, duty: Duty, lease_seconds: float) -> bool:
+    return duties.renew(tx, duty, now=queue.clock(tx), lease_seconds=lease_seconds)
