@@ -67,6 +67,8 @@ lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .tools/lock && .tools/lock/bin/pip install --quiet uv
 	.tools/lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra claude --group dev pyproject.toml -o requirements/dev.txt
+	.tools/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra claude --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 
 clean: ## Remove environments, caches and the sample state
 	rm -rf .venv .venv-* .tools .home build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

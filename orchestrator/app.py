@@ -102,8 +102,8 @@ async def running(
     vault gets what a newer version ships, where nobody has touched it.
 
     `door` is how its agents reach the embedded MCP server; without one they have none of its tools.
-    Leaving the block drains the worker; `stop`, set twice, ends it now. systemd hears when it is ready, that
-    the loop is alive, and when it stops. Raises what `opened` raises.
+    Leaving the block drains the worker; `stop`, set twice, ends it now. systemd hears that the loop is alive,
+    and when it stops; that it is ready is said by whoever opens the last door. Raises what `opened` raises.
     """
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
         if (settings.vault_path / RECORD).exists():
@@ -115,7 +115,6 @@ async def running(
             address = None if door is None else await stack.enter_async_context(door(app))
             beside = [group.create_task(duty) for duty in _duties(app)]
             work = group.create_task(_worker(app, address).run(stop), name="worker")
-            notify("READY=1")
             try:
                 yield app
             finally:

@@ -14,6 +14,7 @@ class Entry:
 
 SINGLE: Final[dict[str, Entry]] = {
     "up": Entry("up:up", "Run everything in this process: the worker, the vault's sync."),
+    "worker": Entry("worker:worker", "Take tasks from the database, beside other workers; shows nothing."),
     "rehearse": Entry("rehearse:rehearse", "Stand in for the model's service, from a script; costs nothing."),
     "api": Entry("api:api", "Answer over HTTP, without a worker."),
     "call": Entry("call:call", "Call any command by its name: JSON in, JSON out."),

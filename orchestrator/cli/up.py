@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator import __version__, app, logs
-from orchestrator.api import mcp_listener
 from orchestrator.cli import api, output, screen, signals
+from orchestrator.cli.daemon import door, rehearsal_at
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
@@ -21,9 +21,9 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.errors import AlreadyExists
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.harness.claude.config import CREDENTIALS
+from orchestrator.notify import notify
 from orchestrator.settings import Settings
 from orchestrator.store import events
-from orchestrator.worker.embedded import Address
 
 SAMPLE_PROJECT = "sample"
 SAMPLE_PROFILE = "reviewer"
@@ -72,17 +72,18 @@ async def _run(
             level=loaded.log.level,
             stream=stack.enter_context(_log_file(loaded)) if visible else sys.stderr,
         )
-        url = await stack.enter_async_context(_rehearsal(script)) if rehearsing else None
+        url = await stack.enter_async_context(rehearsal_at(script)) if rehearsing else None
         if visible:
             _print_header(_header(loaded, url))
         running = await stack.enter_async_context(
-            app.running(loaded, stop=stop, rehearsal_url=url, door=_door)
+            app.running(loaded, stop=stop, rehearsal_url=url, door=door)
         )
         use = use_of(running)
         if loaded.api.enabled:
             address = await stack.enter_async_context(api.serving(use, loaded, with_worker=True))
             if visible:
                 _print_address(address)
+        notify("READY=1")
         last = await use.database.read(events.last_id)
         if sample:
             await _ask_for_sample(use)
@@ -102,24 +103,9 @@ def _print_address(address: str) -> None:
         output.console().print(output.text(f"answers programs on {address}/api/v1, with a token\n", "dim"))
 
 
-def _door(running: app.App) -> AbstractAsyncContextManager[Address]:
-    """The embedded MCP server, on loopback, from the first agent on that has a tool of ours."""
-    return mcp_listener.on_demand(use_of(running))
-
-
 def _credentials(loaded: Settings) -> bool:
     """Whether there is anything that the model's service could accept."""
     return not app.gather_secrets(loaded, os.environ).keys().isdisjoint(CREDENTIALS)
-
-
-@asynccontextmanager
-async def _rehearsal(script: Path | None) -> AsyncIterator[str]:
-    # Lazily, as its web server takes 10 MiB and a worker that uses a model needs none.
-    from orchestrator import rehearsal  # noqa: PLC0415 - loaded only for a rehearsal
-
-    chosen = rehearsal.DEFAULT if script is None else rehearsal.load(script)
-    async with rehearsal.serve(chosen) as server:
-        yield server.url
 
 
 def _log_file(loaded: Settings) -> TextIO:

@@ -1,0 +1,46 @@
+"""`orchestrator worker`: takes tasks from the database it shares, and shows nothing."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from orchestrator import app, logs
+from orchestrator.cli import api, signals
+from orchestrator.cli.daemon import door, rehearsal_at
+from orchestrator.cli.session import settings, use_of
+from orchestrator.notify import notify
+from orchestrator.settings import Settings
+
+
+def worker(
+    *,
+    answer: Annotated[
+        bool, Parameter(name="--api", help="Answer over HTTP too, for probes and metrics.", negative=())
+    ] = False,
+    rehearse: Annotated[
+        bool, Parameter(help="Answer agents from a script instead of a model; costs nothing.", negative=())
+    ] = False,
+    script: Annotated[Path | None, Parameter(help="The script of the rehearsal.")] = None,
+) -> None:
+    """Take tasks from the database, beside any number of workers on any number of hosts. It logs to standard
+    error; SIGTERM drains it, a second one ends its agents now."""
+    rehearsal = rehearse or script is not None
+    asyncio.run(_run(settings().settings, answer=answer, rehearse=rehearsal, script=script))
+
+
+async def _run(loaded: Settings, *, answer: bool, rehearse: bool, script: Path | None) -> None:
+    async with AsyncExitStack() as stack:
+        stop = await stack.enter_async_context(signals.stopping())
+        logs.configure(style=loaded.log.format, level=loaded.log.level, stream=sys.stderr)
+        url = await stack.enter_async_context(rehearsal_at(script)) if rehearse else None
+        running = await stack.enter_async_context(
+            app.running(loaded, stop=stop, rehearsal_url=url, door=door)
+        )
+        if answer:
+            await stack.enter_async_context(api.serving(use_of(running), loaded, with_worker=True))
+        notify("READY=1")
+        await stop.drain.wait()
