@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.commands.encoding import encode
 from orchestrator.domain.cloud_event import Wanted, cloud_event
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.event import StoredEvent
@@ -204,7 +205,7 @@ class Hub:
 
 
 def rendered(stored: StoredEvent) -> Message:
-    return Message(id=stored.id, type=stored.event.kind, text=json.dumps(cloud_event(stored)))
+    return Message(id=stored.id, type=stored.event.kind, text=json.dumps(encode(cloud_event(stored))))
 
 
 def _page(tx: Transaction, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int]:

@@ -36,6 +36,7 @@ from orchestrator.worker.heart import Heart
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.providers import Providers
 from orchestrator.worker.recently import Recently
+from orchestrator.worker.refused import record_one_by_one
 from orchestrator.worker.rescue import Rescue
 from orchestrator.worker.running import Attempting, Attempts
 from orchestrator.worker.stop import Stop
@@ -130,6 +131,12 @@ class Worker:
             self._running.give_back(endings)
             log.warning("worker.delayed", error=str(error), unrecorded=len(endings))
             return 0
+        except Exception:  # whatever it is, agents are at work: they go on, and the next turn may fare better
+            log.exception("turn.failed", unrecorded=len(endings))
+            fault = self._agents.ending
+            left = await record_one_by_one(self._database, endings, worker=self.id, fault=fault)
+            self._running.give_back(left)
+            return len(endings) - len(left)
         except BaseException:
             self._running.give_back(endings)
             raise
@@ -272,8 +279,12 @@ class Worker:
     async def _keep_rescuing(self) -> None:
         while True:
             await asyncio.sleep(self._config.lease_seconds / 3)
-            with contextlib.suppress(DatabaseUnavailable):
+            try:
                 await self._rescue.expired()
+            except DatabaseUnavailable as error:
+                log.warning("rescue.delayed", error=str(error))
+            except Exception:  # one task that cannot be taken back must not end what runs here
+                log.exception("rescue.failed")
 
     def _row(self) -> Row:
         me = look_up(os.getpid())

@@ -1,6 +1,7 @@
 """What an agent may print, and how the attempt that hears it ends."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -78,3 +79,20 @@ def test_text_that_no_database_stores_reaches_agent_and_database_without_harm(la
     [text] = [one.body["text"] for one in lab.messages(task_id) if one.kind == "text"]
     assert (text[0], text[2], text[-1]) == ("a", "b", "\U0001f600")
     assert lab.task(task_id).title.endswith("\U0001f600")
+
+
+def test_numbers_that_are_not_finite_are_null_to_every_reader(lab: Any) -> None:
+    line = '{"type":"odd","a":NaN,"b":[-Infinity,1e999],"c":1.5}'
+    task_id = lab.ask(f"raw={line}")
+    lab.settle(task_id)
+    [odd] = [one.body for one in lab.messages(task_id) if one.kind == "unknown"]
+    assert (odd["a"], odd["b"], odd["c"]) == (None, [None, None], 1.5)
+
+
+@pytest.mark.parametrize("reset", ["1e999", "NaN", "9" * 400, "-1"])
+def test_a_reset_time_beyond_all_sense_is_as_good_as_none(sqlite_lab: Any, reset: str) -> None:
+    info = f'{{"type":"rate_limit_event","rate_limit_info":{{"status":"rejected","resetsAt":{reset}}}}}'
+    task_id = sqlite_lab.ask(f"raw={info};api_error=429")
+    [task] = sqlite_lab.settle(task_id)
+    assert sqlite_lab.attempts(task_id)[0].outcome == "rate_limited"
+    assert 20 < task.run_at - time.time() < 70

@@ -25,6 +25,9 @@ AUTHENTICATION: Final = frozenset({"authentication_failed", "oauth_org_not_allow
 SHELL_SIGNALS: Final = 128
 """A process in a wrapper that a signal ended has the exit code 128 plus its number."""
 
+LATEST: Final = 1e12
+"""Largest time or delay that is believed, in whatever unit: beyond is a slip, or not finite."""
+
 TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit", "model_context_window_exceeded"})
 
 
@@ -57,8 +60,8 @@ def early_end(raw: Mapping[str, Any], *, at: float, patience: float) -> Outcome 
     status, delay_ms = raw.get("error_status"), raw.get("retry_delay_ms")
     if status == 401:
         return _authentication(401)
-    if status == 429 and isinstance(delay_ms, int | float) and delay_ms / 1000 > patience:
-        return _rate_limited(at + delay_ms / 1000)
+    if status == 429 and isinstance(delay_ms, int | float) and delay_ms > patience * 1000:
+        return _rate_limited(at + delay_ms / 1000 if delay_ms <= LATEST else None)
     return None
 
 
@@ -150,7 +153,9 @@ def _rate_limited(reset_at: float | None) -> RateLimited:
 
 def _reset(tally: Tally) -> float | None:
     reset = (tally.rejection or {}).get("resetsAt")
-    return float(reset) if isinstance(reset, int | float) and not isinstance(reset, bool) else None
+    if isinstance(reset, bool) or not isinstance(reset, int | float) or not 0 <= reset <= LATEST:
+        return None
+    return float(reset)
 
 
 def _sentence(result: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Framing: bytes of a child's output in, one record per line out; pure."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +94,18 @@ class Framer:
         return parse(line) if line and not line.isspace() else None
 
 
-_decode = json.JSONDecoder().raw_decode
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+# Python reads NaN and Infinity, and 1e999 as infinity; no other reader of what is stored would.
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None).raw_decode
 
 
 def parse(line: bytes) -> Message | NotJson:
-    """One line as a message. What JSON allows and text storage does not, lone surrogates, becomes U+FFFD."""
+    """One line as a message. What JSON allows and text storage does not, lone surrogates, becomes U+FFFD;
+    a number that is not finite becomes null, as JavaScript writes it."""
     text = line.decode("utf-8", "replace")
     try:
         value: Any
