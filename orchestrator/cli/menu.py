@@ -34,6 +34,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
             "answer": Entry("task_answer:answer", "Answer what an agent asked; its session goes on."),
             "cancel": Entry("task_change:cancel", "Cancel a task; a running agent is stopped."),
             "retry": Entry("task_change:retry", "Try a task again that failed, was cancelled or is blocked."),
+            "archive": Entry("task_archive:archive", "Move ended tasks to the archive."),
             "list": Entry("task_show:list_", "List tasks, newest first."),
             "show": Entry("task_show:show", "Show a task and its attempts."),
             "explain": Entry("task_show:explain", "Say why a task waits, or what it ran under."),

@@ -25,6 +25,7 @@ def list_(
     label: Annotated[list[str] | None, Parameter(help="With this name=value only; repeatable.")] = None,
     before: Annotated[str | None, Parameter(help="Go on after this task of the page before.")] = None,
     limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    archived: Annotated[bool, Parameter(help="Those of the archive.", negative=())] = False,
 ) -> None:
     """List tasks, newest first."""
     request = task_views.ListTasks(
@@ -34,6 +35,7 @@ def list_(
         labels=labels(label or ()),
         before=before,
         limit=limit,
+        archived=archived,
     )
     output.show(call(task_views.list_tasks, request), _page)
 
@@ -87,6 +89,7 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
             ("attempts", f"{task.failures} used up of {task.max_attempts}"),
             ("created", times.shown(task.created_at)),
             ("finished", times.shown(task.finished_at)),
+            ("archived", times.shown(details.archived_at)),
             ("labels", ", ".join(f"{key}={value}" for key, value in task.labels.items()) or None),
         )
     )

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.commands.archive import kept_task
 from orchestrator.commands.encoding import INLINE
-from orchestrator.commands.tasks import known_task
 from orchestrator.commands.use import Use
 from orchestrator.domain.attempt import AgentMessage, Attempt
 from orchestrator.domain.errors import InvalidInput, NotFound
@@ -59,7 +59,7 @@ async def get_attempt(use: Use, request: GetAttempt) -> AttemptDetails:
     """Show what an attempt ran under, how each layer of enforcement held, and how it ended."""
 
     def read(tx: Transaction) -> AttemptDetails:
-        task = known_task(tx, request.task_id)
+        task = kept_task(tx, request.task_id)
         attempt = _chosen(attempts.of_task(tx, task.id), task, request.number)
         if attempt is None:
             raise NotFound(f"attempt not found: task {task.id} has had none", field="number")
@@ -74,7 +74,7 @@ async def attempt_messages(use: Use, request: ReadMessages) -> Messages:
         raise InvalidInput(f"limit must be between 1 and {BATCH}, got {request.limit}", field="limit")
 
     def read(tx: Transaction) -> Messages:
-        task = known_task(tx, request.task_id)
+        task = kept_task(tx, request.task_id)
         tried = attempts.of_task(tx, task.id)
         attempt = _chosen(tried, task, request.number)
         if attempt is None:

@@ -5,6 +5,7 @@ from typing import Final
 from orchestrator.commands import (
     agent,
     answers,
+    archive,
     attempts,
     doctor,
     effective,
@@ -70,6 +71,13 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         request=tasks.NamedTask,
         result=tasks.TaskMoved,
         handler=tasks.retry_task,
+        changes=True,
+    ),
+    Command(
+        name="archive_tasks",
+        request=archive.ArchiveTasks,
+        result=archive.TasksArchived,
+        handler=archive.archive_tasks,
         changes=True,
     ),
     Command(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.commands import checks
+from orchestrator.commands.archive import kept_task
 from orchestrator.commands.encoding import INLINE, OPTIONAL
 from orchestrator.commands.projects import known_project
 from orchestrator.commands.tasks import NamedTask, known_task
@@ -12,7 +13,7 @@ from orchestrator.domain.attempt import Attempt
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.question import Question
 from orchestrator.domain.task import Task, TaskState
-from orchestrator.store import attempts, questions, tasks
+from orchestrator.store import archive, attempts, questions, tasks
 from orchestrator.store.database import Transaction
 
 PAGE: int = 500
@@ -43,6 +44,8 @@ class TaskDetails:
     attempts: tuple[AttemptSummary, ...]
     questions: tuple[Question, ...] = field(default=(), metadata=OPTIONAL)
     """What its agents asked, and the answers."""
+    archived_at: float | None = field(default=None, metadata=OPTIONAL)
+    """When it was moved to the archive; it can be looked at, and no longer changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +58,8 @@ class ListTasks:
     """Those that the agents of this task asked for; an agent sees no others than its own."""
     before: str | None = None
     """`next` of the page before."""
+    archived: bool = False
+    """Those of the archive, in place of those that are not in it."""
     limit: int = 50
 
 
@@ -88,12 +93,13 @@ async def get_task(use: Use, request: NamedTask) -> TaskDetails:
     """Show a task and its attempts."""
 
     def read(tx: Transaction) -> TaskDetails:
-        task = known_task(tx, request.task_id, caller=use.caller)
+        task = kept_task(tx, request.task_id, caller=use.caller)
         return TaskDetails(
             task=task,
             depends_on=tuple(tasks.dependencies(tx, task.id)),
             attempts=tuple(map(_summary, attempts.of_task(tx, task.id))),
             questions=tuple(questions.of_task(tx, task.id)),
+            archived_at=archive.archived_at(tx, task.id),
         )
 
     return await use.database.read(read)
@@ -118,6 +124,7 @@ async def list_tasks(use: Use, request: ListTasks) -> TaskPage:
             labels=request.labels,
             parent_id=parent_id,
             before=_before(tx, use, request),
+            archived=request.archived,
             limit=request.limit + 1,
         )
 
@@ -139,7 +146,8 @@ def _parent(tx: Transaction, use: Use, request: ListTasks) -> str | None:
 def _before(tx: Transaction, use: Use, request: ListTasks) -> str | None:
     if request.before is None:
         return None
-    return known_task(tx, request.before, "before", caller=use.caller).id
+    known = kept_task if request.archived else known_task
+    return known(tx, request.before, "before", caller=use.caller).id
 
 
 def _row(task: Task) -> TaskRow:

@@ -12,7 +12,7 @@ from orchestrator.commands.subtasks import confined, is_own
 from orchestrator.commands.use import Caller, Use
 from orchestrator.domain.errors import Conflict, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED, TERMINAL, NewTask, Task, TaskState
-from orchestrator.store import tasks
+from orchestrator.store import archive, tasks
 from orchestrator.store.database import Transaction
 
 
@@ -190,6 +190,8 @@ def known_task(tx: Transaction, text: str, field: str = "task_id", *, caller: Ca
             f"{field} {text!r} fits several tasks: {', '.join(found)}; give more characters", field=field
         )
     task = tasks.get(tx, found[0]) if found else None
+    if task is None and (caller is None or caller.agent is None) and archive.get(tx, wanted) is not None:
+        raise Conflict(f"task {wanted} was archived: it can be looked at, and no longer changed", field=field)
     if task is None:
         raise NotFound(f"task {text} not found; `orchestrator task list` shows those there are", field=field)
     return task

@@ -33,7 +33,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -165,6 +165,7 @@ archived_tasks: Final = Table(
     moment("archived_at"),
     Column("profile_id", Text),
     Index("archived_tasks_by_project", "project_id", "archived_at", "id"),
+    Index("archived_tasks_by_age", "created_at", "id"),
 )
 
 task_dependencies: Final = Table(
@@ -223,9 +224,19 @@ attempts: Final = Table(
     number("cache_read_tokens"),
     number("cache_creation_tokens"),
     number("turns"),
+    # Measured by retention once the attempt has ended, and 0 when it took the messages away.
+    Column("message_bytes", BigInteger),
     # What each project used lately: the scheduler's view and the daily budgets.
     partial(
         "attempts_ended", "ended_at", "project_id", "started_at", "cost_usd", where="ended_at IS NOT NULL"
+    ),
+    partial(
+        "attempts_with_messages",
+        "ended_at",
+        "task_id",
+        "number",
+        "message_bytes",
+        where="message_bytes > 0",
     ),
     partial("attempts_open", "project_id", "started_at", where="ended_at IS NULL"),
 )

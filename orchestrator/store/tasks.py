@@ -15,8 +15,16 @@ from orchestrator.domain.task import CLAIMED as CLAIMED_STATES
 from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import dependencies as needs
 from orchestrator.store.outbox import announce, mark_changed
-from orchestrator.store.tables import CLAIMABLE, CLAIMED, HELD, agent_profiles, projects, tasks
-from orchestrator.store.task_rows import COLUMNS, locked, save, task_event, task_of, values_of
+from orchestrator.store.tables import (
+    CLAIMABLE,
+    CLAIMED,
+    HELD,
+    agent_profiles,
+    archived_tasks,
+    projects,
+    tasks,
+)
+from orchestrator.store.task_rows import COLUMNS, NAMES, locked, save, task_event, task_of, values_of
 
 EXCERPT: Final = 400
 """Characters of prompt and result that a list shows; a task's may be megabytes."""
@@ -90,28 +98,31 @@ def list_tasks(
     parent_id: str | None = None,
     before: str | None = None,
     limit: int = 100,
+    archived: bool = False,
 ) -> list[Task]:
-    """Newest first, those after the task `before`; prompts and results are cut to `EXCERPT` characters."""
+    """Newest first, those after the task `before`; prompts and results are cut to `EXCERPT` characters.
+    Those of the archive only, or those that are not in it."""
     shortened = {"prompt", "result"}
+    of = archived_tasks if archived else tasks
     columns = [
         func.substr(column, 1, EXCERPT, type_=column.type).label(column.key)
         if column.key in shortened
         else column
-        for column in COLUMNS
+        for column in (of.c[name] for name in NAMES)
     ]
-    query = select(*columns).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
+    query = select(*columns).order_by(of.c.created_at.desc(), of.c.id.desc()).limit(limit)
     if project_id is not None:
-        query = query.where(tasks.c.project_id == project_id)
+        query = query.where(of.c.project_id == project_id)
     if states:
-        query = query.where(tasks.c.state.in_([state.value for state in states]))
+        query = query.where(of.c.state.in_([state.value for state in states]))
     if profile_id is not None:
-        query = query.where(tasks.c.profile_id == profile_id)
+        query = query.where(of.c.profile_id == profile_id)
     if parent_id is not None:
-        query = query.where(tasks.c.parent_id == parent_id)
+        query = query.where(of.c.parent_id == parent_id)
     for key, value in (labels or {}).items():
-        query = query.where(_labelled(tx, key, value))
+        query = query.where(_labelled(tx, of, key, value))
     if before is not None:
-        query = _older(tx, query, before)
+        query = _older(tx, of, query, before)
     return [task_of(row) for row in tx.execute(query)]
 
 
@@ -249,16 +260,16 @@ def _check(tx: Connection, table: sa.Table, wanted: str | None, field: str) -> N
         raise NotFound(f"{field.removesuffix('_id')} {wanted} not found", field=field)
 
 
-def _labelled(tx: Connection, key: str, value: str) -> ColumnElement[bool]:
+def _labelled(tx: Connection, of: sa.Table, key: str, value: str) -> ColumnElement[bool]:
     if tx.dialect.name == "postgresql":
-        fits: ColumnElement[bool] = sa.cast(tasks.c.labels, sa.JSON)[key].as_string() == value
+        fits: ColumnElement[bool] = sa.cast(of.c.labels, sa.JSON)[key].as_string() == value
         return fits
-    each = func.json_each(tasks.c.labels).table_valued("key", "value")
+    each = func.json_each(of.c.labels).table_valued("key", "value")
     return sa.exists().where(each.c.key == key, each.c.value == value)
 
 
-def _older(tx: Connection, query: Select[Any], before: str) -> Select[Any]:
-    at = tx.execute(select(tasks.c.created_at).where(tasks.c.id == before)).scalar()
+def _older(tx: Connection, of: sa.Table, query: Select[Any], before: str) -> Select[Any]:
+    at = tx.execute(select(of.c.created_at).where(of.c.id == before)).scalar()
     if at is None:
         raise NotFound(f"task {before} not found", field="before")
-    return query.where(sa.tuple_(tasks.c.created_at, tasks.c.id) < sa.tuple_(at, before))
+    return query.where(sa.tuple_(of.c.created_at, of.c.id) < sa.tuple_(at, before))

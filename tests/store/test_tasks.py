@@ -291,13 +291,13 @@ def test_an_ended_task_moves_to_the_archive_whole(database: Database, ask: Ask) 
     for task_id in ("done", "needed"):
         put(database, task_id, state="COMPLETED", finished_at=NOW + 1)
     put(database, "waits", state="PAUSED")
-    moved = database.run_sync(archive.archive, now=NOW + 9, ended_before=NOW + 5)
+    moved = database.run_sync(archive.archive, archive.Chosen(ended_by=NOW + 5), now=NOW + 9)
     assert [task.id for task in moved] == ["done"]
     assert listed(database) == ["waits", "needed"]
     kept = database.read_sync(archive.get, "done")
     assert kept == replace(done, state=TaskState.COMPLETED, finished_at=NOW + 1)
     put(database, "waits", state="CANCELLED", finished_at=NOW + 1)
-    assert len(database.run_sync(archive.archive, now=NOW + 9, ended_before=NOW + 5)) == 2
+    assert len(database.run_sync(archive.archive, archive.Chosen(ended_by=NOW + 5), now=NOW + 9)) == 2
 
 
 def test_spending_is_summed_over_attempts_that_ended_since(database: Database) -> None:
