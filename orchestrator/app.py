@@ -171,6 +171,7 @@ def _worker(app: App, address: Address | None) -> Worker:
             slots=worker.slots,
             lease_seconds=worker.lease_seconds,
             heartbeat_seconds=worker.heartbeat_seconds,
+            max_losses=worker.max_losses,
             poll_seconds=worker.poll_seconds,
             drain_seconds=worker.drain_seconds,
         ),

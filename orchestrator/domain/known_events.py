@@ -30,6 +30,7 @@ KNOWN_EVENTS: Final = (
     _task("updated", "Fields of a task were changed.", "fields"),
     _task("waiting", "A task waits for others again, as what it depends on was changed."),
     _task("ready", "What the task depends on has completed."),
+    _task("unblocked", "What had failed and blocked the task is tried again.", "depends_on"),
     _task("paused", "A person put the task aside.", "until"),
     _task("resumed", "A task that was put aside goes on."),
     _task("cancel_requested", "A running task is to be cancelled; its worker stops the agent."),

@@ -9,12 +9,12 @@ from orchestrator.domain.backoff import delay
 from orchestrator.domain.errors import IllegalTransition
 from orchestrator.domain.task import CLAIMED, Task, TaskState
 
-MAX_LOSSES: Final = 10
-"""Attempts in a row that may be lost with their worker before the task itself is suspected. Many, since the
-task that kills the worker takes innocent ones with it; they lose their suspicion with the first that ends."""
+MAX_LOSSES: Final = 3
+"""Attempts in a row that may be lost with their worker before the task itself is suspected. The task that
+kills its worker takes innocent ones with it; they lose their suspicion with the first attempt that ends."""
 
 LOSS_BASE: Final = 2.0
-"""Seconds to wait after the second loss in a row, doubling: about a quarter of an hour up to the last."""
+"""Seconds to wait after the second loss in a row, doubling with each."""
 
 _S = TaskState
 
@@ -36,6 +36,7 @@ TRANSITIONS: Final[Mapping[str, Transition]] = MappingProxyType(
     {
         "ready": _from(_S.DEFINED, to=(_S.READY,), meaning="its dependencies completed"),
         "block": _from(_S.DEFINED, to=(_S.BLOCKED,), meaning="a dependency failed or was cancelled"),
+        "unblock": _from(_S.BLOCKED, to=(_S.DEFINED,), meaning="what it depends on is tried again"),
         "claim": _from(_S.READY, to=(_S.ASSIGNED,), meaning="a worker took it, with a lease"),
         "release": _from(_S.ASSIGNED, to=(_S.READY,), meaning="the worker gave it back unused"),
         "begin": _from(_S.ASSIGNED, to=(_S.IN_PROGRESS,), meaning="what it runs under is fixed and stored"),
@@ -103,6 +104,12 @@ def block(task: Task, *, now: float, message: str) -> Task:
     return replace(_unheld(task), state=_S.BLOCKED, result=message, updated_at=now)
 
 
+def unblock(task: Task, *, now: float) -> Task:
+    """Waits again, since no dependency stands failed any more."""
+    check("unblock", task, _S.DEFINED)
+    return replace(task, state=_S.DEFINED, result=None, updated_at=now)
+
+
 def claim(task: Task, *, worker: str, now: float, lease_seconds: float) -> Task:
     """Taken: the attempt number grows, which outdates every claim made before."""
     check("claim", task, _S.ASSIGNED)
@@ -127,11 +134,11 @@ def begin(task: Task, *, now: float) -> Task:
     return replace(task, state=_S.IN_PROGRESS, updated_at=now)
 
 
-def rescue(task: Task, *, now: float, losses: int, jitter: float) -> Task:
+def rescue(task: Task, *, now: float, losses: int, jitter: float, max_losses: int = MAX_LOSSES) -> Task:
     """Taken back from a worker that is gone.
 
     A worker's death is rarely the task's fault, so it uses no attempt; but `losses`, the attempts lost in a
-    row with this one, reach `MAX_LOSSES` when the task is what kills its workers, and then it is blocked.
+    row with this one, reach `max_losses` when the task is what kills its workers, and then it is blocked.
     """
     if task.cancel_requested:
         check("rescue", task, _S.CANCELLED)
@@ -142,11 +149,11 @@ def rescue(task: Task, *, now: float, losses: int, jitter: float) -> Task:
             finished_at=now,
             updated_at=now,
         )
-    if losses >= MAX_LOSSES:
+    if losses >= max_losses:
         check("rescue", task, _S.BLOCKED)
         message = (
-            f"Its worker died {losses} times in a row while it ran. Look at the workers' logs and memory, "
-            f"then `orchestrator task retry {task.id}`."
+            f"Its worker died {_times(losses)} while it ran, so it may be what kills it. Look at the "
+            f"workers' logs and memory, then `orchestrator task retry {task.id}`."
         )
         return replace(_unclaimed(task), state=_S.BLOCKED, result=message, updated_at=now)
     check("rescue", task, _S.READY)
@@ -202,6 +209,10 @@ def cancel(task: Task, *, now: float) -> Task:
         finished_at=now,
         updated_at=now,
     )
+
+
+def _times(losses: int) -> str:
+    return "once" if losses == 1 else f"{losses} times in a row"
 
 
 def _unclaimed(task: Task) -> Task:

@@ -58,6 +58,9 @@ class WorkerSettings(Section):
     )
     lease_seconds: Positive = Field(default=30.0, description="How long a claim holds without a heartbeat.")
     heartbeat_seconds: Positive = Field(default=5.0, description="How often leases are extended.")
+    max_losses: Count = Field(
+        default=3, description="Attempts of a task in a row lost with their worker before it is put aside."
+    )
     poll_seconds: Positive = Field(default=5.0, description="Slow look behind the wake-up by the database.")
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
         default=20.0, description="How long running attempts may go on after SIGTERM before they are put off."

@@ -96,6 +96,26 @@ def after_ending(tx: Connection, ended: Iterable[str], *, now: float) -> list[Ta
     return moved
 
 
+def after_retry(tx: Connection, task_id: str, *, now: float) -> list[Task]:
+    """The tasks that were blocked because this one had failed wait for it again, unless another dependency
+    of theirs stands failed. Call it once the retry is written.
+
+    One that was put aside for killing its workers stays so: it ran, so all it depends on had completed.
+    """
+    dependents = select(needs.c.task_id).where(needs.c.depends_on == task_id)
+    locked = (
+        select(*COLUMNS)
+        .where(tasks.c.id.in_(dependents), tasks.c.state == TaskState.BLOCKED.value)
+        .order_by(tasks.c.id)
+        .with_for_update()
+    )
+    return [
+        save(tx, task, lifecycle.unblock(task, now=now), "task.unblocked", depends_on=task_id)
+        for task in [task_of(row) for row in tx.execute(locked)]
+        if not any(state in _FAILED for _, state in unmet(tx, task.id))
+    ]
+
+
 def _cycle(tx: Connection, task_id: str, wanted: Sequence[str]) -> list[str]:
     """The shortest way from a wanted dependency back to the task, from task to task; empty without one."""
     if task_id in wanted:

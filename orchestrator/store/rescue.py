@@ -67,27 +67,37 @@ class Rescued:
     state: TaskState
 
 
-def rescue_expired(tx: Connection, *, now: float, jitter: float) -> list[Rescued]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """On which a task is taken back: now, a random number in [0, 1), and how many attempts may be lost in a
+    row before it is put aside."""
+
+    now: float
+    jitter: float
+    max_losses: int = lifecycle.MAX_LOSSES
+
+
+def rescue_expired(tx: Connection, terms: Terms) -> list[Rescued]:
     """Take back claims whose lease has run out, `AT_ONCE` at most."""
-    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.lease_until < now)).all(), now, jitter)
+    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.lease_until < terms.now)).all(), terms)
 
 
-def rescue_from(tx: Connection, workers: Sequence[str], *, now: float, jitter: float) -> list[Rescued]:
+def rescue_from(tx: Connection, workers: Sequence[str], terms: Terms) -> list[Rescued]:
     """Take back claims of workers that are known to be dead, without waiting for their leases."""
-    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.claimed_by.in_(workers))).all(), now, jitter)
+    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.claimed_by.in_(workers))).all(), terms)
 
 
-def _take_back(tx: Connection, rows: Sequence[Row[Any]], now: float, jitter: float) -> list[Rescued]:
-    rescued = [_one(tx, task_of(row), now, jitter) for row in rows]
-    callers.revoke(tx, (one.task_id for one in rescued), now=now)
+def _take_back(tx: Connection, rows: Sequence[Row[Any]], terms: Terms) -> list[Rescued]:
+    rescued = [_one(tx, task_of(row), terms) for row in rows]
+    callers.revoke(tx, (one.task_id for one in rescued), now=terms.now)
     over = [one.task_id for one in rescued if one.state in TERMINAL]
-    dependencies.after_ending(tx, over, now=now)
+    dependencies.after_ending(tx, over, now=terms.now)
     return rescued
 
 
-def _one(tx: Connection, task: Task, now: float, jitter: float) -> Rescued:
-    losses = 1 + tx.execute(_IN_A_ROW, {"task": task.id}).scalar_one()
-    back = lifecycle.rescue(task, now=now, losses=losses, jitter=jitter)
+def _one(tx: Connection, task: Task, terms: Terms) -> Rescued:
+    now, losses = terms.now, 1 + tx.execute(_IN_A_ROW, {"task": task.id}).scalar_one()
+    back = lifecycle.rescue(task, now=now, losses=losses, jitter=terms.jitter, max_losses=terms.max_losses)
     tx.execute(_END, {"b_task": task.id, "b_number": task.attempt, "b_now": now})
     announce(
         tx,

@@ -167,10 +167,13 @@ def cancel(tx: Connection, task_id: str, *, now: float) -> Task:
 
 
 def retry(tx: Connection, task_id: str, *, now: float) -> Task:
-    """Raises NotFound or IllegalTransition."""
+    """Tried again; what was blocked because it had failed waits for it again. Raises NotFound or
+    IllegalTransition."""
     old = locked(tx, task_id)
     met = not needs.unmet(tx, task_id)
-    return save(tx, old, lifecycle.retry(old, now=now, dependencies_met=met), "task.retried")
+    new = save(tx, old, lifecycle.retry(old, now=now, dependencies_met=met), "task.retried")
+    needs.after_retry(tx, task_id, now=now)
+    return new
 
 
 def pause(tx: Connection, task_id: str, *, now: float, until: float | None = None) -> Task:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.domain.lifecycle import MAX_LOSSES
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
@@ -14,6 +16,8 @@ class WorkerConfig:
     lease_seconds: float = 30.0
     """How long a claim holds without a heartbeat. Six heartbeats: five may be missed."""
     heartbeat_seconds: float = 5.0
+    max_losses: int = MAX_LOSSES
+    """Attempts in a row that may be lost with their worker before a task is put aside."""
     poll_seconds: float = 5.0
     """The slow look behind the wake-up by the database."""
     drain_seconds: float = 20.0

@@ -96,7 +96,7 @@ class Worker:
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, clock)
         self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
-        self._rescue = Rescue(row=self._row(), database=database, jitter=random)
+        self._rescue = Rescue(row=self._row(), database=database, max_losses=config.max_losses, jitter=random)
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False

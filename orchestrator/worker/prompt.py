@@ -21,10 +21,21 @@ UNTOLD: Final = frozenset(
 NOT_BEGUN: Final = frozenset({"held", "start_refused", "authentication_failed"})
 """Ends of attempts in which the agent was told nothing."""
 
+STOPPED: Final[Mapping[str, str]] = {
+    "interrupted": "You were interrupted by a restart of the system that runs you",
+    "lost": "The system that runs you stopped without warning",
+    "rate_limited": "The model's service had reached its limit of requests, and takes them again now",
+    "overloaded": "The model's service was overloaded",
+    "api_failed": "The model's service failed in the middle of your work",
+    "max_turns": "You had reached your limit of turns, and a person asked you to go on",
+    "budget_spent": "You had spent your budget, and a person asked you to go on",
+    "cancelled": "A person had cancelled the task, and asked for it again",
+}
+"""What a resumed session is told of how it was stopped, by the outcome of the attempt it goes on from."""
+
 GO_ON: Final = (
-    "You were interrupted by a restart of the system that runs you; this is the same session. Some of your "
-    "last actions may have happened although you did not see their results. Look at the present state first, "
-    "then carry the task to its end."
+    "this is the same session. Some of your last actions may have happened although you did not see their "
+    "results. Look at the present state first, then carry the task to its end."
 )
 
 
@@ -76,10 +87,17 @@ def _resumed(task: Task, earlier: Sequence[Attempt], questions: Sequence[Questio
     again with the rest."""
     last = questions[-1] if questions else None
     if last is None or last.answer is None:
-        return f"{GO_ON}\n\nThe task: {task.title}"
+        return _go_on(task, earlier)
     answer = f"You asked: {last.question}\n\nThe answer of a person: {last.answer}"
     between = [one for one in earlier if one.number > last.attempt and one.outcome not in NOT_BEGUN]
-    return f"{GO_ON}\n\nThe task: {task.title}\n\n{answer}" if between else answer
+    return f"{_go_on(task, earlier)}\n\n{answer}" if between else answer
+
+
+def _go_on(task: Task, earlier: Sequence[Attempt]) -> str:
+    """What stopped the session: the last attempt in which the agent was told anything."""
+    begun = {one.number: one.outcome for one in earlier if one.outcome and one.outcome not in NOT_BEGUN}
+    stopped = STOPPED.get(begun[max(begun)], "You were interrupted") if begun else "You were interrupted"
+    return f"{stopped}; {GO_ON}\n\nThe task: {task.title}"
 
 
 def _told(questions: Sequence[Question]) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from orchestrator.domain.lifecycle import MAX_LOSSES
 from orchestrator.harness.process import end_leftovers
 from orchestrator.harness.process.leftovers import boot_id, look_up
 from orchestrator.store import duties, queue, rescue, workers
 from orchestrator.store.database import Database, Transaction
-from orchestrator.store.rescue import Rescued
+from orchestrator.store.rescue import Rescued, Terms
 from orchestrator.store.workers import Worker as Row
 
 log = structlog.get_logger()
@@ -19,9 +20,17 @@ log = structlog.get_logger()
 class Rescue:
     """Run at the start and from time to time. Processes are ended before their task can be claimed again."""
 
-    def __init__(self, *, row: Row, database: Database, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        *,
+        row: Row,
+        database: Database,
+        max_losses: int = MAX_LOSSES,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._row = row
         self._database = database
+        self._max_losses = max_losses
         self._jitter = jitter
 
     async def arrive(self) -> None:
@@ -39,14 +48,14 @@ class Rescue:
         if not found:
             return 0
         await self._end_processes(found)
-        rescued = await self._database.run(_rescue_expired, self._jitter())
+        rescued = await self._database.run(_rescue_expired, self._jitter(), self._max_losses)
         self._tell(rescued)
         return len(rescued)
 
     async def _take_back(self, dead: Sequence[str]) -> None:
         held = await self._database.read(rescue.held_by, dead)
         await self._end_processes(held)
-        rescued = await self._database.run(_rescue_from, dead, self._jitter())
+        rescued = await self._database.run(_rescue_from, dead, self._jitter(), self._max_losses)
         self._tell(rescued)
 
     async def _end_processes(self, attempts: Sequence[tuple[str, int]]) -> None:
@@ -77,13 +86,15 @@ def _expired(tx: Transaction) -> list[tuple[str, int]]:
     return rescue.expired(tx, now=queue.clock(tx))
 
 
-def _rescue_expired(tx: Transaction, jitter: float) -> list[Rescued]:
-    return rescue.rescue_expired(tx, now=queue.clock(tx), jitter=jitter)
+def _rescue_expired(tx: Transaction, jitter: float, max_losses: int) -> list[Rescued]:
+    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses)
+    return rescue.rescue_expired(tx, terms)
 
 
-def _rescue_from(tx: Transaction, dead: Sequence[str], jitter: float) -> list[Rescued]:
+def _rescue_from(tx: Transaction, dead: Sequence[str], jitter: float, max_losses: int) -> list[Rescued]:
     rescued: list[Rescued] = []
-    while some := rescue.rescue_from(tx, dead, now=queue.clock(tx), jitter=jitter):
+    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses)
+    while some := rescue.rescue_from(tx, dead, terms):
         rescued += some
     for worker in dead:
         duties.release(tx, worker)

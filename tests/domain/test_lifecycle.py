@@ -25,6 +25,7 @@ def moves(task: Task) -> dict[str, Task]:
     facts = {
         "ready": lambda: lifecycle.ready(task, now=5),
         "block": lambda: lifecycle.block(task, now=5, message="m"),
+        "unblock": lambda: lifecycle.unblock(task, now=5),
         "claim": lambda: lifecycle.claim(task, worker="w", now=5, lease_seconds=30),
         "release": lambda: lifecycle.release(task, now=5),
         "begin": lambda: lifecycle.begin(task, now=5),
@@ -111,6 +112,9 @@ def test_a_task_that_keeps_killing_its_workers_is_blocked_with_a_way_out() -> No
     assert back.state is S.BLOCKED
     assert back.result is not None
     assert "orchestrator task retry t1" in back.result
+    assert "3 times in a row" in back.result
+    more = lifecycle.rescue(task_in(S.IN_PROGRESS), now=5, losses=MAX_LOSSES, jitter=0, max_losses=5)
+    assert more.state is S.READY
 
 
 def test_a_rescued_task_that_was_to_be_cancelled_is_cancelled() -> None:

@@ -30,14 +30,14 @@ def test_after_twenty_kills_every_task_has_ended_exactly_once_and_nothing_is_lef
     script = f"child={sign};daemon={sign};lines=300;say=half;lines=2000;result=whole"
     ids = [site.ask(number, script) for number in range(TASKS)]
     for _ in range(KILLS):
-        victim = site.start()
+        victim = site.start(max_losses=1000)
         deadline, goal = time.monotonic() + random.uniform(0.0, 0.7), site.completed() + random.randint(0, 2)
         while time.monotonic() < deadline and site.completed() <= goal:
             time.sleep(0.002)
         victim.kill()
         victim.wait()
     assert any(site.task(one).state is not TaskState.COMPLETED for one in ids), "the kills came too late"
-    last = site.start(slots=4)
+    last = site.start(slots=4, max_losses=1000)
     site.until(lambda: all(site.task(one).state is TaskState.COMPLETED for one in ids), seconds=90)
     last.send_signal(signal.SIGTERM)
     assert last.wait(20) == 0

@@ -14,6 +14,7 @@ from orchestrator.domain.settle import settle as decide
 from orchestrator.domain.task import Claim, Task, TaskState
 from orchestrator.store import attempts, callers, events, questions, queue, rescue, settling, tasks
 from orchestrator.store.database import Database
+from orchestrator.store.rescue import Terms
 
 NOW = 1_800_000_000.0
 SNAPSHOT = Snapshot(profile_id="helper", tier="task", effective={"profile_id": "helper"})
@@ -63,7 +64,7 @@ def test_a_token_says_whose_attempt_it_is_while_that_goes_on(database: Database,
 
 def test_the_token_of_an_attempt_that_lost_its_worker_is_no_good(database: Database, begin: Any) -> None:
     claim = begin()
-    assert database.run_sync(rescue.rescue_expired, now=NOW + 61, jitter=0.5)
+    assert database.run_sync(rescue.rescue_expired, Terms(now=NOW + 61, jitter=0.5))
     assert database.read_sync(callers.bearer, f"{claim.task.id}.1") is None
 
 

@@ -14,6 +14,7 @@ from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Claim, Settlement, Task, TaskState
 from orchestrator.store import attempts, events, load, projects, queue, rescue, settling, tasks
 from orchestrator.store.database import Database, Transaction, open_database
+from orchestrator.store.rescue import Terms
 
 NOW = 1_800_000_000.0
 S = TaskState
@@ -160,7 +161,7 @@ def test_settling_writes_task_attempt_and_events_together(database, ask) -> None
 
 def test_a_stale_worker_changes_nothing(database, ask) -> None:
     (old,) = claim(database, ask().id)
-    database.run_sync(rescue.rescue_expired, now=NOW + 31, jitter=0.0)
+    database.run_sync(rescue.rescue_expired, Terms(now=NOW + 31, jitter=0.0))
     (new,) = claim(database, old.task.id, worker="w2", now=NOW + 32)
     before, known = found(database, old.task.id), kinds(database, old.task.id)
     assert settle(database, done(old), now=NOW + 40) == []
@@ -251,7 +252,7 @@ def _begin(tx: Transaction, claimed: Claim) -> None:
 def test_rescue_takes_back_only_what_has_run_out(database, ask) -> None:
     (old,) = claim(database, ask().id)
     (young,) = claim(database, ask().id, now=NOW + 20)
-    (rescued,) = database.run_sync(rescue.rescue_expired, now=NOW + 31, jitter=0.0)
+    (rescued,) = database.run_sync(rescue.rescue_expired, Terms(now=NOW + 31, jitter=0.0))
     assert (rescued.task_id, rescued.attempt, rescued.worker) == (old.task.id, 1, "w1")
     assert found(database, young.task.id).claimed_by == "w1"
     task = found(database, old.task.id)
@@ -269,7 +270,7 @@ def test_losses_in_a_row_are_counted_and_one_that_ended_otherwise_forgives_them(
         at = NOW + next(times)
         database.run_sync(queue.wake_due, now=at)
         claim(database, task.id, now=at)
-        database.run_sync(rescue.rescue_expired, now=at + 31, jitter=0.0)
+        database.run_sync(rescue.rescue_expired, Terms(now=at + 31, jitter=0.0))
         return found(database, task.id)
 
     for _ in range(lifecycle.MAX_LOSSES - 1):
@@ -285,7 +286,7 @@ def test_losses_in_a_row_are_counted_and_one_that_ended_otherwise_forgives_them(
 def test_a_dead_workers_claims_are_taken_back_without_waiting_for_their_leases(database, ask) -> None:
     (gone,) = claim(database, ask().id, worker="gone")
     (there,) = claim(database, ask().id, worker="there")
-    database.run_sync(rescue.rescue_from, ["gone"], now=NOW + 1, jitter=0.0)
+    database.run_sync(rescue.rescue_from, ["gone"], Terms(now=NOW + 1, jitter=0.0))
     assert found(database, gone.task.id).state is S.READY
     assert found(database, there.task.id).state is S.ASSIGNED
 
@@ -358,5 +359,5 @@ async def _listen(database: Database, work: Callable[[], object]) -> bool:
 def test_a_rescue_wakes_the_workers(database, ask) -> None:
     claim(database, ask().id)
     assert asyncio.run(
-        _listen(database, lambda: database.run_sync(rescue.rescue_expired, now=NOW + 31, jitter=0.0))
+        _listen(database, lambda: database.run_sync(rescue.rescue_expired, Terms(now=NOW + 31, jitter=0.0)))
     )

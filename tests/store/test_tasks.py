@@ -10,7 +10,7 @@ from orchestrator.domain.errors import AlreadyExists, IllegalTransition, Invalid
 from orchestrator.domain.profile import AgentProfile
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import NewTask, Task, TaskState
-from orchestrator.store import archive, attempts, events, profiles, projects, tasks
+from orchestrator.store import archive, attempts, dependencies, events, profiles, projects, tasks
 from orchestrator.store.database import Database
 from orchestrator.store.tables import archived_tasks
 from orchestrator.store.tables import tasks as table
@@ -226,6 +226,25 @@ def test_a_cancelled_task_blocks_those_that_wait_for_it(database: Database, ask:
     assert kinds(database) == ["task.created", "task.created", "task.cancelled", "task.blocked"]
     with pytest.raises(IllegalTransition):
         database.run_sync(tasks.cancel, "a", now=NOW)
+
+
+def test_a_retry_takes_along_what_was_blocked_by_the_failure(database: Database, ask: Ask) -> None:
+    for one in ("a", "b"):
+        ask(task_id=one)
+    ask(task_id="c", depends_on=("a",))
+    ask(task_id="d", depends_on=("a", "b"))
+    database.run_sync(tasks.cancel, "a", now=NOW)
+    database.run_sync(tasks.cancel, "b", now=NOW)
+    database.run_sync(tasks.retry, "a", now=NOW)
+    assert (state(database, "c"), state(database, "d")) == (TaskState.DEFINED, TaskState.BLOCKED)
+    assert kinds(database)[-2:] == ["task.retried", "task.unblocked"]
+    database.run_sync(tasks.retry, "b", now=NOW)
+    assert state(database, "d") is TaskState.DEFINED
+    put(database, "a", state="COMPLETED")
+    database.run_sync(dependencies.after_ending, ["a"], now=NOW)
+    assert (state(database, "c"), state(database, "d")) == (TaskState.READY, TaskState.DEFINED)
+    database.run_sync(tasks.cancel, "b", now=NOW)
+    assert state(database, "d") is TaskState.BLOCKED
 
 
 def test_a_running_task_is_asked_to_cancel(database: Database, ask: Ask) -> None:

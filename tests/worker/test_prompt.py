@@ -70,6 +70,16 @@ def test_a_resumed_session_is_told_to_look_before_it_goes_on() -> None:
     assert "It squeaks" not in told, "the session knows its task"
 
 
+def test_a_resumed_session_is_told_what_stopped_it() -> None:
+    before = attempt(1, "interrupted")
+    told = prompt_of(before, attempt(2, "rate_limited"), attempt(3, "held"), resume="/s.jsonl")
+    assert told.startswith("The model's service had reached its limit of requests")
+    assert "restart" not in told
+    assert prompt_of(before, resume="/s.jsonl").startswith("You were interrupted by a restart")
+    assert prompt_of(attempt(1, "max_turns"), resume="/s.jsonl").startswith("You had reached your limit")
+    assert prompt_of(resume="/s.jsonl").startswith("You were interrupted; this is the same session")
+
+
 def test_an_endless_message_is_cut() -> None:
     assert len(retry_notes([attempt(1, "crashed", "x" * 100_000)])) < NOTE_LIMIT + 400
 
