@@ -23,6 +23,8 @@ SINGLE: Final[dict[str, Entry]] = {
     "mcp": Entry("mcp:mcp", "Serve every command over MCP on standard input and output."),
     "tools": Entry("profile:tools", "List the tools and MCP servers that a profile can name."),
     "migrate": Entry("database:migrate", "Bring the database's schema and the vault's documents up to date."),
+    "backup": Entry("backup:backup", "Copy the database to a file while it is in use, and check the copy."),
+    "restore": Entry("backup:restore", "Make the database what a copy is; nothing may have it open."),
 }
 
 GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {

@@ -47,8 +47,7 @@ def translated(error: DBAPIError, place: str) -> OrchestratorError:
     if isinstance(error, IntegrityError):
         return Conflict(f"Another change got there first ({detail}); nothing was changed.")
     if isinstance(original, sqlite3.Error):
-        code = getattr(original, "sqlite_errorcode", None)
-        template = None if code is None else _SQLITE.get(code & 0xFF)
+        template = _template(original)
     else:  # psycopg is not named here: a process that works on SQLite does not load it
         template = _POSTGRESQL.get(getattr(original, "sqlstate", None) or "")
     if template is not None:
@@ -59,6 +58,19 @@ def translated(error: DBAPIError, place: str) -> OrchestratorError:
             f"{place} cannot be reached ({detail}). Check that it runs and that the address is right."
         )
     raise error
+
+
+def of_sqlite(error: sqlite3.Error, place: str) -> OrchestratorError:
+    """The same for SQLite's own error, where a file is used without an engine."""
+    template = _template(error)
+    if template is None:
+        raise error
+    return DatabaseUnavailable(template.format(place=place, detail=error))
+
+
+def _template(error: sqlite3.Error) -> str | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else _SQLITE.get(code & 0xFF)
 
 
 def undecided(place: str) -> DatabaseUnavailable:

@@ -32,8 +32,12 @@ def scripts() -> Path:
 
 
 def age(tx: Connection) -> Age:
+    return age_of(MigrationContext.configure(tx).get_current_revision())
+
+
+def age_of(current: str | None) -> Age:
+    """The same for the revision that a database says it has."""
     directory = ScriptDirectory.from_config(_config())
-    current = MigrationContext.configure(tx).get_current_revision()
     if current is None:
         return Age.EMPTY
     if current == directory.get_current_head():
