@@ -152,8 +152,7 @@ def _here(
         return _kind("100644"), hashed[change.path]
     if stat.S_ISLNK(at[0]):
         data = os.fsencode(os.readlink(root / change.path))  # noqa: PTH115 - the bytes, not a path
-        digest = hashlib.sha1 if len(change.new) == 40 else hashlib.sha256  # git's own choice
-        return LINK, digest(b"blob %d\0%b" % (len(data), data)).hexdigest()
+        return LINK, hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
     return "special", ""
 
 

@@ -41,8 +41,6 @@ OVERRIDES: Final[Mapping[str, str]] = {
     "filter.lfs.smudge": "",
     "filter.lfs.process": "",
     "filter.lfs.required": "false",
-    "gc.autoDetach": "false",
-    "maintenance.auto": "false",
     "merge.renames": "false",  # a document's path is its id: one that moved is another document
     "transfer.fsckObjects": "true",
     "http.followRedirects": "false",

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,15 @@ from orchestrator.vault.git.address import masked
 from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
 from orchestrator.vault.git.commit import commit_edits
 from orchestrator.vault.git.process import GitFailed, Leash
-from orchestrator.vault.git.remote import Remote, choose, deepen, fetch, push, remotes
+from orchestrator.vault.git.remote import (
+    Remote,
+    choose,
+    deepen,
+    fetch,
+    push,
+    refuse_unsafe_configuration,
+    remotes,
+)
 from orchestrator.vault.git.replay import Conflicted, join
 from orchestrator.vault.git.repository import OWN, Repository
 from orchestrator.vault.git.state import ConflictFile, CycleEnded, GitState, GitStatus, Keep, classify
@@ -70,7 +78,7 @@ class GitVault:
         try:
             if not self._is_clone(repo):
                 return GitStatus(state=GitState.OFF, at=now)
-            with _alone(repo, self._options.wait_seconds):
+            with closing(repo), _alone(repo, self._options.wait_seconds):
                 result = replace(_Cycle(repo, self._options, now).run(), at=now)
                 if result.state is not GitState.SYNCED:
                     result = replace(result, synced_at=before.synced_at if before else None)
@@ -171,7 +179,8 @@ class _Cycle:
     def _steps(self) -> None:
         repo, options = self.repo, self.options
         configuration = repo.configuration()
-        # Nothing else is run before it is known that the configuration starts no programs.
+        # Nothing else is run or read before it is known that the configuration starts no programs.
+        refuse_unsafe_configuration(configuration)
         self.remote = choose(configuration, repo.branch() or "", remote=options.remote, branch=options.branch)
         self.notes += leftovers.clear_locks(repo, now=self.now, older_than=options.lock_seconds)
         self.notes += leftovers.end_abandoned_rebase(repo, now=self.now, older_than=options.abandoned_seconds)

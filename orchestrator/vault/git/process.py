@@ -1,8 +1,6 @@
 """One git process: a clean environment, nothing of a repository's own code run, always ended.
 
-Both the vault's sync and the worker's checkouts start git here and nowhere else. Not through GitPython:
-that hands each process the whole environment of ours, GIT_* included, and on a timeout leaves the
-transports and helpers that git started.
+The vault's sync, the worker's checkouts and GitPython, which reads for both, start git here and nowhere else.
 """
 
 import contextlib
@@ -27,7 +25,10 @@ SAFE: Final = {
     "submodule.recurse": "false",
     # The operator named this repository; whose it is does not matter to a process that runs nothing of it.
     "safe.directory": "*",
+    # Packing is done when nothing else is, never behind the back of another command: see `_gather`.
     "gc.auto": "0",
+    "gc.autoDetach": "false",
+    "maintenance.auto": "false",
 }
 """Configuration that outranks the repository's."""
 
@@ -121,14 +122,8 @@ def git(
 
     `place` says where, such as `-C <directory>`. No file that it writes gets longer than `most_bytes`.
     """
-    settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     leash = leash or Leash()
-    try:
-        process = leash.start(
-            ["git", *settings, *place, *arguments], environment(os.environ) if env is None else env
-        )
-    except FileNotFoundError as error:
-        raise GitFailed("git is not on PATH; install it.", reason="missing") from error
+    process = start(place, *arguments, options=options, env=env, leash=leash)
     if most_bytes is not None:
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
@@ -148,6 +143,23 @@ def git(
         message = f"git {arguments[0]}: {said or f'exit code {process.returncode}'}"
         raise GitFailed(message, said=said, printed=printed)
     return printed
+
+
+def start(
+    place: Sequence[str],
+    *arguments: str,
+    leash: Leash,
+    options: Mapping[str, str] = SAFE,
+    env: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Start git; whoever does it ends it, and the leash too. Raises GitFailed."""
+    settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    try:
+        return leash.start(
+            ["git", *settings, *place, *arguments], environment(os.environ) if env is None else env
+        )
+    except FileNotFoundError as error:
+        raise GitFailed("git is not on PATH; install it.", reason="missing") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.vault.git.address import masked, refusal
 from orchestrator.vault.git.configuration import dangerous
 from orchestrator.vault.git.process import GitFailed
 from orchestrator.vault.git.repository import Repository
 from orchestrator.vault.git.state import CycleEnded, GitState, raced
+
+FORMATS: Final = {"extensions.objectformat": "sha1", "extensions.refstorage": "files"}
+"""What GitPython reads, and nearly every repository has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,15 +35,22 @@ def remotes(configuration: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def choose(
-    configuration: Mapping[str, str], checked_out: str, *, remote: str | None, branch: str | None
-) -> Remote:
-    """The one that is set; else the branch's own; else `origin`; else the only one. Raises CycleEnded."""
+def refuse_unsafe_configuration(configuration: Mapping[str, str]) -> None:
+    """Raises CycleEnded for a repository in which nothing else is to be run, or that cannot be read."""
     if bad := dangerous(configuration):
         raise CycleEnded(
             GitState.REFUSED,
             f"The repository's configuration has {', '.join(bad)}; remove it with `git config --unset-all`.",
         )
+    for key, usual in FORMATS.items():
+        if (found := configuration.get(key, usual)) != usual:
+            raise CycleEnded(GitState.REFUSED, f"Of {key}, {found!a} cannot be read; clone it with {usual}.")
+
+
+def choose(
+    configuration: Mapping[str, str], checked_out: str, *, remote: str | None, branch: str | None
+) -> Remote:
+    """The one that is set; else the branch's own; else `origin`; else the only one. Raises CycleEnded."""
     known = remotes(configuration)
     name = remote or configuration.get(f"branch.{checked_out}.remote")
     if name is None or (remote is None and name not in known):

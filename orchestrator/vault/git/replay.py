@@ -94,15 +94,14 @@ def _replay(repo: Repository, commits: list[list[str]], onto: str) -> str | None
 def _copy(repo: Repository, commit: str, tree: str, parent: str) -> str:
     """Another commit by the same author, at the same times, with the same message: doing it again in the next
     cycle makes no more objects."""
-    shown = repo.run("log", "-1", "--date=raw", "--format=%an%x00%ae%x00%ad%x00%cd%x00%B", commit, "--")
-    name, email, date, committed, message = shown.split("\0", 4)
+    found = repo.objects.written(commit)
     who = {
-        "GIT_AUTHOR_NAME": name,
-        "GIT_AUTHOR_EMAIL": email,
-        "GIT_AUTHOR_DATE": date,
-        "GIT_COMMITTER_DATE": committed,
+        "GIT_AUTHOR_NAME": found.author,
+        "GIT_AUTHOR_EMAIL": found.email,
+        "GIT_AUTHOR_DATE": found.authored,
+        "GIT_COMMITTER_DATE": found.committed,
     }
-    return repo.make_commit(tree, (parent,), message, extra=who)
+    return repo.make_commit(tree, (parent,), found.message, extra=who)
 
 
 def _merge(repo: Repository, *, base: str | None, ours: str, theirs: str) -> Merge:

@@ -1,15 +1,19 @@
 """The vault's repository: each thing that the sync asks of git, as one function."""
 
 import os
+import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from orchestrator.vault.git.configuration import OVERRIDES
-from orchestrator.vault.git.process import PASSED_ON, GitFailed, Leash, environment, git
+from orchestrator.vault.git.process import PASSED_ON, GitFailed, Leash, environment, git, start
+
+if TYPE_CHECKING:
+    from orchestrator.vault.git.objects import Objects
 
 NETWORK: Final = (
     *PASSED_ON,
@@ -48,7 +52,11 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repository:
-    """Git in one vault. Every method blocks and raises GitFailed."""
+    """Git in one vault, for one thread. Every method blocks and raises GitFailed.
+
+    What is asked of single objects and names GitPython answers, without a process for each; what writes,
+    talks to the network or goes through thousands of files at once is a git process.
+    """
 
     root: Path
     author: str
@@ -56,6 +64,8 @@ class Repository:
     network_seconds: float
     most_bytes: int
     leash: Leash
+    _opened: "list[Objects]" = field(default_factory=list)
+    _reading: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def directory(self) -> Path:
@@ -66,13 +76,35 @@ class Repository:
         """Where the sync keeps its own files: inside `.git`, so on the same file system as the tree."""
         return self.directory / "orchestrator"
 
-    def run(
-        self,
-        *arguments: str,
-        extra: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
-        network: bool = False,
-    ) -> str:
+    @property
+    def objects(self) -> "Objects":
+        """Opened with the first question, once the configuration was found to be safe."""
+        if not self._opened:
+            # It takes 10 MiB, which a vault that is no clone need not pay.
+            from orchestrator.vault.git.objects import Objects  # noqa: PLC0415 - lazy on purpose
+
+            self._opened.append(Objects(self.root, self._start))
+        return self._opened[0]
+
+    def close(self) -> None:
+        """End what was kept open for reading; it is opened again when it is needed."""
+        for opened in self._opened:
+            opened.close()
+        for process in self._reading:
+            self.leash.ended(process)
+        self._opened.clear()
+        self._reading.clear()
+
+    def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+        process = start(self._place, *arguments, options=OVERRIDES, env=self._environment(), leash=self.leash)
+        self._reading.append(process)
+        return process
+
+    @property
+    def _place(self) -> tuple[str, ...]:
+        return "-C", str(self.root), f"--git-dir={self.directory}", f"--work-tree={self.root}"
+
+    def _environment(self) -> dict[str, str]:
         who = {
             "GIT_AUTHOR_NAME": self.author,
             "GIT_AUTHOR_EMAIL": self.email,
@@ -86,14 +118,23 @@ class Repository:
             "GIT_MERGE_AUTOEDIT": "no",
             "GIT_EDITOR": "true",
         }
+        return {**environment(os.environ, NETWORK), **who}
+
+    def run(
+        self,
+        *arguments: str,
+        extra: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        network: bool = False,
+    ) -> str:
         limits: Limits = {}
         if network:
             limits = {"seconds": self.network_seconds, "most_bytes": self.most_bytes}
         return git(
-            ("-C", str(self.root), f"--git-dir={self.directory}", f"--work-tree={self.root}"),
+            self._place,
             *arguments,
             options=OVERRIDES,
-            env={**environment(os.environ, NETWORK), **who, **(extra or {})},
+            env={**self._environment(), **(extra or {})},
             stdin=stdin,
             leash=self.leash,
             **limits,
@@ -116,18 +157,20 @@ class Repository:
 
     def branch(self) -> str | None:
         """The branch that is checked out, whether or not it has a commit yet."""
-        ref = self.ask("symbolic-ref", "--quiet", "HEAD")
-        return ref.removeprefix("refs/heads/") if ref and ref.startswith("refs/heads/") else None
+        return self.objects.branch()
 
     def commit(self, name: str) -> str | None:
         """The id of the commit that a name stands for."""
-        return self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}") or None
+        return self.objects.find(f"{name}^{{commit}}")
 
     def tree(self, commit: str | None) -> str:
         """The id of a commit's tree; that of the empty tree where there is no commit."""
         if commit is None:
             return self.run("hash-object", "-t", "tree", "-w", "--stdin")
-        return self.run("rev-parse", "--verify", f"{commit}^{{tree}}")
+        tree = self.objects.find(f"{commit}^{{tree}}")
+        if tree is None:
+            raise GitFailed(f"The commit {commit} is not there.")
+        return tree
 
     def set_ref(self, ref: str, commit: str | None, *, old: str | None = None, why: str = "sync") -> None:
         """Move a ref, or delete it. With `old`, only if it stands there."""
@@ -143,7 +186,7 @@ class Repository:
 
     def count(self, without: str | None, reachable: str | None) -> int:
         """How many commits are reachable from `reachable` and not from `without`."""
-        if reachable is None:
+        if reachable is None or reachable == without:
             return 0
         return int(self.run("rev-list", "--count", reachable, *([f"^{without}"] if without else []), "--"))
 
@@ -179,7 +222,7 @@ class Repository:
         return self.run("hash-object", "--stdin-paths", stdin=data).split("\n")
 
     def link_target(self, blob: str) -> str:
-        return self.run("cat-file", "blob", blob)
+        return self.objects.content(blob).decode("utf-8", "surrogateescape")
 
     def make_commit(
         self, tree: str, parents: Iterable[str], message: str, extra: Mapping[str, str] | None = None
