@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@touch $@
 
 run: env ## Start the worker with the starter vault and one sample task (a rehearsal without credentials)
-	@ORCHESTRATOR_HOME="$(ORCHESTRATOR_HOME)" $(BIN)/orchestrator up --sample
+	@ORCHESTRATOR_HOME="$(ORCHESTRATOR_HOME)" exec $(BIN)/orchestrator up --sample
 
 test: env second-cli lint unit ## Run everything that CI runs
 

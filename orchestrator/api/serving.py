@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import ModuleType
 from typing import Final
 
@@ -18,11 +18,22 @@ log = structlog.get_logger()
 BACKLOG: Final = 128
 
 
-@asynccontextmanager
-async def serving(use: Use, address: Address, *, with_worker: bool = False) -> AsyncIterator[str]:
-    """Yields the address that was bound. Raises ConfigurationError when it cannot be."""
+@contextmanager
+def bound(address: Address) -> Iterator[socket.socket]:
+    """The address, taken; who connects waits until `serving` answers. Raises ConfigurationError when it
+    cannot be had: so this comes before anything that a port in use should keep from beginning."""
     with contextlib.closing(bind(address.host, address.port, allow_remote=address.allow_remote)) as listener:
         listener.listen(BACKLOG)
+        yield listener
+
+
+@asynccontextmanager
+async def serving(
+    use: Use, address: Address, *, with_worker: bool = False, listener: socket.socket | None = None
+) -> AsyncIterator[str]:
+    """Yields the address that is listened on: that of `listener`, which is `bound`, or of one taken now.
+    Raises ConfigurationError when it cannot be had."""
+    with bound(address) if listener is None else contextlib.nullcontext(listener) as listener:
         host = f"[{address.host}]" if ":" in address.host else address.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         log.info("api.listening", url=url)

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 
 from orchestrator.cli import output
 from orchestrator.cli.effective import lines_of
+from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
 from orchestrator.commands import effective as effective_profiles
 from orchestrator.commands import profiles
@@ -44,7 +45,7 @@ def tools() -> None:
 
 def _list(found: profiles.ProfileList) -> Iterator[RenderableType]:
     if not found.profiles:
-        yield output.text("no profiles yet; read those of the vault: orchestrator vault sync")
+        yield output.text(f"no profiles yet; read those of the vault: {typed('vault sync')}")
         return
     yield output.table(
         ("id", "model", "tools", "servers", "description"),

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator.cli import output
+from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
 from orchestrator.commands import projects
 from orchestrator.domain.errors import InvalidInput
@@ -117,7 +118,8 @@ def _fields(
 def _created(done: projects.ProjectCreated) -> Iterator[RenderableType]:
     yield output.text(f"project {done.created} created, checkout: {done.checkout}")
     yield from output.warnings(done.warnings)
-    yield output.text(f"ask for a task: orchestrator task add --project {done.created} 'what to do'", "dim")
+    ask = typed(f"task add --project {done.created} 'what to do'")
+    yield output.text(f"ask for a task: {ask}", "dim")
 
 
 def _updated(done: projects.ProjectUpdated) -> Iterator[RenderableType]:
@@ -127,7 +129,7 @@ def _updated(done: projects.ProjectUpdated) -> Iterator[RenderableType]:
 
 def _list(found: projects.ProjectList) -> Iterator[RenderableType]:
     if not found.projects:
-        yield output.text("no projects; add one: orchestrator project add ID --repository PATH")
+        yield output.text(f"no projects; add one: {typed('project add ID --repository PATH')}")
         return
     yield output.table(
         ("id", "default profile", "checkout", "weight", "limit", "name"),

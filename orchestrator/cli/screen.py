@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 
 from orchestrator.cli import output
+from orchestrator.cli.hints import typed
 from orchestrator.cli.options import current
 from orchestrator.commands import task_views, tasks
 from orchestrator.commands.use import Use
@@ -85,9 +86,9 @@ def _ending(details: task_views.TaskDetails) -> Iterator[RenderableType]:
         f"{task.id} {task.state}: {task.title}", f"bold {output.STATE_STYLES.get(task.state, '')}"
     )
     if task.result:
-        cut = "" if len(task.result) <= ANSWER else f"\n… all of it: orchestrator task show {task.id}"
+        cut = "" if len(task.result) <= ANSWER else f"\n… all of it: {typed(f'task show {task.id}')}"
         yield output.text(task.result[:ANSWER] + cut)
-    yield output.text(f"why so: orchestrator task explain {task.id}", "dim")
+    yield output.text(f"why so: {typed(f'task explain {task.id}')}", "dim")
 
 
 def _names(data: Mapping[str, Any], key: str) -> str:

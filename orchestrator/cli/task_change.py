@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator.cli import output, times, watch
+from orchestrator.cli.hints import typed
 from orchestrator.cli.options import current
 from orchestrator.cli.prompt import prompt_of
 from orchestrator.cli.session import call, use
@@ -171,7 +172,7 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
 def _created(done: tasks.TaskCreated) -> Iterator[RenderableType]:
     yield output.text(f"{done.created} {done.state}: {done.title}")
     yield from output.warnings(done.warnings)
-    yield output.text(f"follow it: orchestrator task watch {done.created}", "dim")
+    yield output.text(f"follow it: {typed(f'task watch {done.created}')}", "dim")
 
 
 def _moved(done: tasks.TaskMoved) -> Iterator[RenderableType]:

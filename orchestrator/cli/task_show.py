@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from orchestrator.cli import output, times
 from orchestrator.cli.effective import lines_of
+from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
 from orchestrator.cli.task_change import Task, labels
 from orchestrator.commands import explain as explaining
@@ -52,7 +53,7 @@ def explain(task: Task) -> None:
 
 def _page(page: task_views.TaskPage) -> Iterator[RenderableType]:
     if not page.tasks:
-        yield output.text("no tasks; ask for one: orchestrator task add 'what to do'")
+        yield output.text("no tasks; ask for one: " + typed("task add 'what to do'"))
         return
     now = time.time()
     yield output.table(
@@ -70,7 +71,7 @@ def _page(page: task_views.TaskPage) -> Iterator[RenderableType]:
         ),
     )
     if page.next is not None:
-        yield output.text(f"more: orchestrator task list --before {page.next}", "dim")
+        yield output.text(f"more: {typed(f'task list --before {page.next}')}", "dim")
 
 
 def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:

@@ -1,29 +1,34 @@
 """`orchestrator up`: everything in one process, until it is told to stop."""
 
 import asyncio
+import contextlib
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, TextIO, cast
 
 from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator import __version__, app, logs
-from orchestrator.cli import api, output, screen, signals
+from orchestrator.cli import api, hints, output, screen, signals
 from orchestrator.cli.daemon import door, rehearsal_at
+from orchestrator.cli.log_file import NAME, LogFile
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
 from orchestrator.commands.use import Use
-from orchestrator.domain.errors import AlreadyExists
+from orchestrator.domain.errors import AlreadyExists, OrchestratorError
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.notify import notify
 from orchestrator.settings import Settings
-from orchestrator.store import events
+from orchestrator.store import events, workers
+from orchestrator.store import tasks as stored_tasks
+from orchestrator.store.database import Transaction
 
 SAMPLE_PROJECT = "sample"
 SAMPLE_PROFILE = "reviewer"
@@ -65,6 +70,7 @@ def up(
 async def _run(
     loaded: Settings, *, rehearsing: bool, script: Path | None, sample: bool, visible: bool
 ) -> None:
+    shown = visible and not current().json
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(signals.stopping())
         logs.configure(
@@ -72,15 +78,18 @@ async def _run(
             level=loaded.log.level,
             stream=stack.enter_context(_log_file(loaded)) if visible else sys.stderr,
         )
+        # Before anything is claimed, migrated or written: a port in use ends it here.
+        listener = stack.enter_context(api.bound(loaded)) if loaded.api.enabled else None
         url = await stack.enter_async_context(rehearsal_at(script)) if rehearsing else None
         if visible:
-            _print_header(_header(loaded, url))
+            _print_header(loaded, url)
         running = await stack.enter_async_context(
             app.running(loaded, stop=stop, rehearsal_url=url, door=door)
         )
         use = use_of(running)
-        if loaded.api.enabled:
-            address = await stack.enter_async_context(api.serving(use, loaded, with_worker=True))
+        if listener is not None:
+            served = api.serving(use, loaded, listener, with_worker=True)
+            address = await stack.enter_async_context(served)
             if visible:
                 _print_address(address)
         notify("READY=1")
@@ -90,10 +99,29 @@ async def _run(
         if visible:
             await screen.follow(use, last, stop.drain)
         await stop.drain.wait()
-        if visible and not current().json:
-            output.console().print(
-                output.text("stopping: running attempts are put off; again to end now", "dim")
-            )
+        busy = shown and await _tell_stopping(use, loaded)
+    if shown:
+        output.console().print(output.text("stopped" if busy else "stopped; nothing was running", "dim"))
+
+
+async def _tell_stopping(use: Use, loaded: Settings) -> bool:
+    """What becomes of the attempts under way; whether there are any."""
+    try:
+        at_work = await use.database.read(_at_work)
+    except OrchestratorError:  # the worker drains without its database, and so does the screen
+        return True
+    if at_work:
+        them = "1 attempt has" if at_work == 1 else f"{at_work} attempts have"
+        grace = f"{loaded.worker.drain_seconds:g} s to end; what has not goes on with the next start"
+        output.console().print(output.text(f"stopping: {them} {grace}. Ctrl-C again ends it now", "dim"))
+    return at_work > 0
+
+
+def _at_work(tx: Transaction) -> int:
+    """How many attempts this very process has under way."""
+    here = socket.gethostname(), os.getpid()
+    ours = [row.id for row in workers.list_workers(tx) if (row.host, row.pid) == here]
+    return stored_tasks.count_claimed(tx, workers=ours)
 
 
 def _print_address(address: str) -> None:
@@ -108,15 +136,10 @@ def _credentials(loaded: Settings) -> bool:
     return not app.gather_secrets(loaded, os.environ).keys().isdisjoint(CREDENTIALS)
 
 
-def _log_file(loaded: Settings) -> TextIO:
-    """Where the log goes while the terminal shows tasks; only its owner reads it."""
-    loaded.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.fdopen(
-        os.open(loaded.home / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-        "w",
-        encoding="utf-8",
-        buffering=1,
-    )
+@contextlib.contextmanager
+def _log_file(loaded: Settings) -> Iterator[TextIO]:
+    with contextlib.closing(LogFile(loaded.home, most=loaded.log.file_bytes)) as file:
+        yield cast(TextIO, file)
 
 
 async def _ask_for_sample(use: Use) -> None:
@@ -142,29 +165,34 @@ async def _ask_for_sample(use: Use) -> None:
     )
 
 
-def _header(loaded: Settings, rehearsal_url: str | None) -> dict[str, str | None]:
-    return {
+def _print_header(loaded: Settings, rehearsal_url: str | None) -> None:
+    header = {
         "version": __version__,
         "home": str(loaded.home),
         "vault": str(loaded.vault_path),
-        "log": str(loaded.home / "orchestrator.log"),
+        "log": str(loaded.home / NAME),
         "rehearsal": rehearsal_url,
     }
-
-
-def _print_header(header: dict[str, str | None]) -> None:
     if current().json:
         output.print_json(header, indent=None)
-    else:
-        output.show(header, _render_header)
+        return
+    for part in _header(header, credentials=_credentials(loaded)):
+        output.console().print(part)
 
 
-def _render_header(header: dict[str, str | None]) -> Iterator[RenderableType]:
+def _header(header: dict[str, str | None], *, credentials: bool) -> Iterator[RenderableType]:
     yield output.text(f"orchestrator {header['version']}", "bold")
     yield output.facts((name, header[name]) for name in ("home", "vault", "log"))
     if header["rehearsal"] is not None:
+        way = "" if credentials else "; set ANTHROPIC_API_KEY to use a model"
+        yield output.text(f"rehearsal: the answers come from a script{way}", "yellow")
+    elif not credentials:
         yield output.text(
-            "rehearsal: the answers come from a script; set ANTHROPIC_API_KEY to use a model", "yellow"
+            "no credentials: the model's service will refuse, and tasks are held. Set ANTHROPIC_API_KEY, "
+            f"or rehearse: {hints.typed('up --rehearse')}",
+            "yellow",
         )
-    home = f" --home {header['home']}" if current().home or "ORCHESTRATOR_HOME" in os.environ else ""
-    yield output.text(f"ask for a task: orchestrator{home} task add 'what to do'; Ctrl-C stops\n", "dim")
+    if (line := hints.elsewhere(Path(header["home"] or ""))) is not None:
+        yield output.text(f"in another terminal, first: {line}", "dim")
+    ask = hints.typed("task add 'what to do'")
+    yield output.text(f"ask for a task: {ask}; Ctrl-C stops", "dim")

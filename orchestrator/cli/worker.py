@@ -36,11 +36,13 @@ async def _run(loaded: Settings, *, answer: bool, rehearse: bool, script: Path |
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(signals.stopping())
         logs.configure(style=loaded.log.format, level=loaded.log.level, stream=sys.stderr)
+        listener = stack.enter_context(api.bound(loaded)) if answer else None
         url = await stack.enter_async_context(rehearsal_at(script)) if rehearse else None
         running = await stack.enter_async_context(
             app.running(loaded, stop=stop, rehearsal_url=url, door=door)
         )
-        if answer:
-            await stack.enter_async_context(api.serving(use_of(running), loaded, with_worker=True))
+        if listener is not None:
+            served = api.serving(use_of(running), loaded, listener, with_worker=True)
+            await stack.enter_async_context(served)
         notify("READY=1")
         await stop.drain.wait()

@@ -167,6 +167,10 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is shown."
     )
+    file_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=32 * 1024 * 1024,
+        description="Size at which `orchestrator.log` becomes `orchestrator.log.1`; 0: never.",
+    )
 
 
 class Settings(BaseSettings):

@@ -218,11 +218,15 @@ def count_ahead(tx: Connection, task: Task) -> int:
     return tx.execute(query.select_from(tasks)).scalar_one()
 
 
-def count_claimed(tx: Connection, *, project_id: str | None = None) -> int:
-    """How many tasks workers have now, of one project or of all."""
+def count_claimed(
+    tx: Connection, *, project_id: str | None = None, workers: Sequence[str] | None = None
+) -> int:
+    """How many tasks workers have now, of one project or of all; all workers, or those with these ids."""
     query = select(func.count()).select_from(tasks).where(text(CLAIMED))
     if project_id is not None:
         query = query.where(tasks.c.project_id == project_id)
+    if workers is not None:
+        query = query.where(tasks.c.claimed_by.in_(workers))
     return tx.execute(query).scalar_one()
 
 

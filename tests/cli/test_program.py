@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -139,6 +141,79 @@ def test_the_doctor_works_when_the_settings_do_not(environment: dict[str, str]) 
     done = run(environment, "doctor")
     assert done.returncode == exit_codes.FAILED
     assert "slots" in done.stdout
+
+
+def test_a_port_in_use_ends_up_before_anything_is_claimed(environment: dict[str, str]) -> None:
+    run(environment, "project", "add", "acme")
+    task_id = json.loads(run(environment, "task", "add", "x", "--json").stdout)["created"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment["ORCHESTRATOR_API__PORT"] = str(taken.getsockname()[1])
+        done = run(environment, "up")
+    assert done.returncode == exit_codes.CONFIGURATION
+    assert "set api.port to another" in done.stderr
+    assert "worker.started" not in done.stderr
+    events = run(environment, "events", "--task", task_id, "--json").stdout.splitlines()
+    assert [json.loads(event)["type"] for event in events] == ["task.created"]
+
+
+def test_hints_work_where_they_are_copied(environment: dict[str, str], tmp_path: Path) -> None:
+    hint = "task add --project acme 'what to do'"
+    assert f"{PROGRAM} {hint}" in run(environment, "project", "add", "acme", cwd=tmp_path).stdout
+    environment["PATH"] = f"{Path(PROGRAM).parent}:/usr/bin:/bin"
+    home = str(tmp_path / "other home")
+    said = run(environment, "--home", home, "project", "add", "acme").stdout
+    assert f"orchestrator --home '{home}' {hint}" in said
+
+
+def test_the_first_screen_says_how_another_terminal_finds_it_and_that_nothing_ran(
+    environment: dict[str, str],
+) -> None:
+    with started(environment, "up", "--screen") as process:
+        assert process.stdout is not None
+        seen = ""
+        while "answers programs" not in seen:
+            line = process.stdout.readline()
+            assert line, seen
+            seen += line
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=BOUND)
+    assert f"export ORCHESTRATOR_HOME={environment['ORCHESTRATOR_HOME']}\n" in seen
+    assert "no credentials" in seen
+    assert "bin/orchestrator up --rehearse" in seen
+    assert (process.returncode, out) == (0, "stopped; nothing was running\n")
+
+
+def test_make_run_ends_in_peace_on_an_interrupt(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    for name in ("Makefile", "pyproject.toml", "requirements/dev.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(root / name, tmp_path / name)
+    program = tmp_path / ".venv" / "bin" / "orchestrator"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f"#!{sys.executable}\nimport signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        "print('up', flush=True)\nsignal.sigwait([signal.SIGINT])\nprint('stopped')\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    (tmp_path / ".venv" / ".installed").touch()
+    with subprocess.Popen(
+        ["make", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as make:
+        assert make.stdout is not None
+        try:
+            assert make.stdout.readline() == "up\n"
+            os.killpg(make.pid, signal.SIGINT)
+            out, err = make.communicate(timeout=BOUND)
+        finally:
+            if make.poll() is None:
+                os.killpg(make.pid, signal.SIGKILL)
+    assert (out, err) == ("stopped\n", "")
 
 
 def test_completion_is_written_for_a_shell(environment: dict[str, str], tmp_path: Path) -> None:
