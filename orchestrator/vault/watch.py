@@ -18,7 +18,7 @@ STEP_MS: Final = 60
 """How often the kernel's news are collected. Each time costs a wake-up, also when nothing happens: at 10 ms
 idling was measured to cost 0.7% of a core."""
 
-GROUPING_MS: Final = 120
+GROUPING_MS: Final = 50
 """How long changes that follow each other are collected at most before the vault is looked at, so that
 a stream of them cannot put it off."""
 
