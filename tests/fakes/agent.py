@@ -45,14 +45,15 @@ Without a script it answers "done". Steps (`name` or `name=value`), carried out 
   touch=PATH           create this file (tell a test that the script got here)
   write=PATH:TEXT      write a file
   leak                 say, and print on stderr, every value of the environments and headers of its servers
-  dump=PATH            write argv, environment, working directory and the messages read so far as JSON
+  dump=PATH            write argv, environment, working directory, servers and the messages so far as JSON
   wait_for=PATH        wait until this file exists, at most 60 s
   twice                print two results (the first as for a background task)
 """
 
 # pathlib would add a third to the start-up time of everything that runs this:
-# ruff: noqa: PTH104, PTH109, PTH110, PTH123
+# ruff: noqa: PTH103, PTH104, PTH109, PTH110, PTH118, PTH123
 
+import functools
 import json
 import os
 import queue
@@ -78,8 +79,9 @@ def option(name, default=None):
     return found
 
 
+@functools.cache
 def servers():
-    """The MCP servers by name, as JSON or as a file."""
+    """The MCP servers by name, as JSON or as a file, which is read once."""
     text = option("--mcp-config") or "{}"
     if not text.startswith("{"):
         with open(text, encoding="utf-8") as file:
@@ -96,10 +98,19 @@ def states():
 
 
 def server_state(name, entry):
-    """Connected, with no tools; failed where its environment has FAKE_FAULT, with that as its last words."""
-    fault = (entry.get("env") or {}).get("FAKE_FAULT")
+    """Connected, with no tools; failed where its environment has FAKE_FAULT, with that as the reason, and
+    with FAKE_STDERR in the log that the command line keeps of it."""
+    environment = entry.get("env") or {}
+    fault = environment.get("FAKE_FAULT")
     if fault is None:
         return {"name": name, "status": "connected", "tools": []}
+    if "FAKE_STDERR" in environment:
+        cache = os.path.join(os.environ["HOME"], ".cache", "claude-cli-nodejs", "-the-checkout")
+        place = os.path.join(cache, "mcp-logs-" + re.sub("[^A-Za-z0-9]", "-", name))
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, "now.jsonl"), "w", encoding="utf-8") as file:
+            for entry in ({"debug": "Starting"}, {"error": "Server stderr: " + environment["FAKE_STDERR"]}):
+                file.write(json.dumps(entry) + "\n")
     return {"name": name, "status": "failed", "error": fault}
 
 
@@ -492,6 +503,7 @@ class Agent:
 
     def do_dump(self, value):
         facts = {"argv": sys.argv, "env": dict(os.environ), "cwd": os.getcwd(), "stdin": self.seen}
+        facts["servers"] = servers()
         with open(value + ".part", "w", encoding="utf-8") as file:
             json.dump(facts, file)
         os.rename(value + ".part", value)

@@ -44,9 +44,9 @@ def warnings_of(attempt: Attempt) -> tuple[str, ...]:
     return attempt.snapshot.warnings
 
 
-def config_of(lab, task_id: str) -> Mapping[str, Any]:
-    (path,) = (lab.home).glob(f"**/{task_id}/**/launch/mcp.json")
-    return json.loads(path.read_text())["mcpServers"]  # type: ignore[no-any-return]
+def servers_in(dump: Path) -> Mapping[str, Any]:
+    """What the agent was told of its servers."""
+    return json.loads(dump.read_text())["servers"]  # type: ignore[no-any-return]
 
 
 def test_a_required_server_that_does_not_start_ends_the_attempt_with_its_own_error(sqlite_lab) -> None:
@@ -83,19 +83,19 @@ def test_a_required_secret_that_is_missing_is_named_and_nothing_is_started(sqlit
     assert lab.messages(task_id) == []
 
 
-def test_optional_servers_without_a_definition_or_a_secret_are_left_out(sqlite_lab) -> None:
+def test_optional_servers_without_a_definition_or_a_secret_are_left_out(sqlite_lab, tmp_path: Path) -> None:
     lab = sqlite_lab
     define(lab, "linter", "command: npx\nenv: {TOKEN: '${LINT_TOKEN}'}")
     define(lab, "there", "command: npx")
     lab.write_profile("reviewer", allowed=["Read"], servers=[optional("linter"), optional("nobody"), "there"])
-    task_id = lab.ask(profile_id="reviewer")
+    task_id = lab.ask(f"dump={tmp_path}/seen", profile_id="reviewer")
     assert lab.settle(task_id)[0].state is S.COMPLETED
     (attempt,) = lab.attempts(task_id)
     assert attempt.snapshot is not None
     assert attempt.snapshot.servers == ("there",)
     assert any("LINT_TOKEN" in text for text in warnings_of(attempt))
     assert any("nobody" in text for text in warnings_of(attempt))
-    assert config_of(lab, task_id).keys() == {"there"}
+    assert servers_in(tmp_path / "seen").keys() == {"there"}
 
 
 def test_an_attempt_gets_the_secrets_its_servers_ask_for_as_they_are_then(sqlite_lab, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_an_attempt_gets_the_secrets_its_servers_ask_for_as_they_are_then(sqlite
     lab.write_profile("reviewer", allowed=["Read"], servers=["linter"])
     for value in ("first", "second"):
         (secrets / "LINT_TOKEN").write_text(f"{value}\n")
-        task_id = lab.ask(profile_id="reviewer")
+        task_id = lab.ask(f"dump={tmp_path}/{value}", profile_id="reviewer")
         assert lab.settle(task_id, secrets=source)[0].state is S.COMPLETED
-        assert config_of(lab, task_id)["linter"]["env"]["TOKEN"] == f"x-{value}"
+        assert servers_in(tmp_path / value)["linter"]["env"]["TOKEN"] == f"x-{value}"
 
 
 def test_a_held_task_starts_as_soon_as_what_it_lacked_is_back(sqlite_lab) -> None:
@@ -194,7 +194,7 @@ def command_lines() -> str:
 
 
 @pytest.mark.parametrize("rehearsal", [True, False])
-def test_a_secret_is_nowhere_but_in_the_agents_own_file(
+def test_a_secret_is_nowhere_but_in_the_agent_that_has_it(
     canary, tmp_path: Path, rehearsal: bool, capfd: pytest.CaptureFixture[str], caplog: Any
 ) -> None:
     lab = canary
@@ -235,11 +235,8 @@ def test_a_secret_is_nowhere_but_in_the_agents_own_file(
     }
     found = [name for name, text in sinks.items() if "canary-" in text]
     assert found == []
-    holding = [path for path in lab.home.rglob("*") if path.is_file() and b"canary-" in path.read_bytes()]
-    assert {path.name for path in holding} == {"mcp.json"}
-    assert {path.stat().st_mode & 0o777 for path in holding} == {0o600}
-    assert {path.parent.stat().st_mode & 0o777 for path in holding} == {0o700}
-    assert b"canary-unused" not in holding[0].read_bytes()
+    left = [path for path in lab.home.rglob("*") if path.is_file() and b"canary-" in path.read_bytes()]
+    assert left == []
 
 
 def database_files(lab) -> list[Path]:

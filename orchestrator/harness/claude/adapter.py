@@ -18,7 +18,15 @@ from orchestrator.harness.claude.binary import Cli, CliFinder
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.conversation import Conversation, still_beyond
 from orchestrator.harness.claude.environment import claude_variables
-from orchestrator.harness.claude.files import clean_up, find_transcript, prepare, territory_of, write_files
+from orchestrator.harness.claude.files import (
+    clean_up,
+    find_transcript,
+    forget_servers,
+    last_words,
+    prepare,
+    territory_of,
+    write_files,
+)
 from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.claude.run import Run
@@ -104,8 +112,10 @@ class ClaudeAdapter:
             break
         if talk.beyond:
             talk.end(still_beyond(talk, config.effective.profile_id))
+        places = Places.of(context)
+        talk.explain(await asyncio.to_thread(last_words, places, talk.not_connected))
         session = (talk.tally.init or {}).get("session_id") or context.session_id
-        transcript = await asyncio.to_thread(find_transcript, Places.of(context), session)
+        transcript = await asyncio.to_thread(find_transcript, places, session)
         return summarize(talk, planned, cli, session_id=session, transcript=transcript, run=run)
 
     def _remember(self, talk: Conversation, context: TaskContext) -> None:
@@ -157,7 +167,7 @@ class ClaudeAdapter:
             )
             run.attach(talk, child)
             log.info("agent.started", pid=child.pid, cli=cli.version, containment=child.containment)
-            await _side_by_side(talk, starting)
+            await _side_by_side(talk, starting, lambda: forget_servers(context))
             await finish(child)
             run.detach(child)
         return talk
@@ -167,12 +177,15 @@ async def _gone(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _side_by_side(talk: Conversation, starting: AsyncExitStack) -> None:
+async def _side_by_side(
+    talk: Conversation, starting: AsyncExitStack, forget_servers: Callable[[], None]
+) -> None:
     """Speak, listen and watch until the agent's output ends; the next one may start once this one has."""
 
     async def let_the_next_one_start() -> None:
         await talk.initialized.wait()
         await starting.aclose()
+        await asyncio.to_thread(forget_servers)
 
     async with asyncio.TaskGroup() as group:
         beside = [

@@ -7,7 +7,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from orchestrator.domain.context import TaskContext
-from orchestrator.domain.outcome import BudgetSpent, NotStarted, Outcome, ToolSurplus, WorkerFault
+from orchestrator.domain.outcome import (
+    BudgetSpent,
+    NotStarted,
+    Outcome,
+    ServerMissing,
+    ToolSurplus,
+    WorkerFault,
+)
 from orchestrator.domain.tools import canonical
 from orchestrator.harness.claude import control
 from orchestrator.harness.claude.argv import Plan
@@ -21,6 +28,7 @@ from orchestrator.harness.claude.report import ToolCall
 from orchestrator.harness.claude.requests import Requests
 from orchestrator.harness.claude.tally import Tally
 from orchestrator.harness.claude.verify import (
+    CONNECTED,
     PENDING,
     Comparison,
     ServerState,
@@ -28,6 +36,7 @@ from orchestrator.harness.claude.verify import (
     going_on_without,
     missing_servers,
     server_states,
+    with_last_words,
 )
 from orchestrator.harness.claude.versions import Behaviour
 from orchestrator.harness.process import (
@@ -113,6 +122,8 @@ class Conversation:
             await finish(self._child, grace=Grace(end_of_input=self._config.timers.drain))
         elif self._at_once or self.beyond:
             await kill(self._child)
+        elif isinstance(self.ours, ServerMissing):  # let go, it first writes down what its servers said
+            await finish(self._child)
         else:
             await stop(self._child, interrupt=self._interrupt)
 
@@ -187,16 +198,29 @@ class Conversation:
         states = await self._settled_servers()
         optional = self._config.effective.optional_servers
         fault = missing_servers(states, [name for name in names if name not in optional])
-        self.warnings += going_on_without(states, [name for name in names if name in optional])
         self.servers = states
         offered = {tool for state in states for tool in state.tools}
         beyond = beyond_grant(self._config.effective, offered - set(self._plan.hidden))
         if fault is not None:
-            self.end(fault, at_once=True)
+            self.end(fault)
         elif beyond:
             self.beyond = beyond
             self._told.set()
         return fault is None and not beyond
+
+    @property
+    def not_connected(self) -> tuple[str, ...]:
+        """Servers that did not start."""
+        return tuple(state.name for state in self.servers if state.status != CONNECTED)
+
+    def explain(self, words: Mapping[str, str]) -> None:
+        """Once it has ended: add what servers that did not start said themselves, by name."""
+        self.servers = with_last_words(self.servers, words)
+        optional = self._config.effective.optional_servers
+        names = [server.name for server in self._context.mcp_servers] if self.servers else []
+        self.warnings += going_on_without(self.servers, [name for name in names if name in optional])
+        if isinstance(self.ours, ServerMissing) and self.comparison is None:
+            self.ours = missing_servers(self.servers, self.ours.servers) or self.ours
 
     async def _settled_servers(self) -> tuple[ServerState, ...]:
         """Their states once none is still connecting; the start-up timer bounds it."""

@@ -1,10 +1,14 @@
 """Files of one attempt: made before the start, looked for after the end."""
 
+import contextlib
+import json
 import os
+import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from orchestrator.domain.context import TaskContext
 from orchestrator.domain.errors import StartRefused
@@ -14,6 +18,15 @@ from orchestrator.harness.claude.places import Places
 
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600
+
+LAST_WORDS: Final = 500
+"""Characters of the end of a server's stderr that are looked at."""
+
+LOG_BYTES: Final = 1 << 20
+"""A server's log that is larger is not that of one that failed to start."""
+
+STDERR: Final = "Server stderr: "
+"""Begins an entry of the log that the command line keeps of each server."""
 
 
 def prepare(context: TaskContext) -> None:
@@ -36,8 +49,15 @@ def prepare(context: TaskContext) -> None:
         ) from error
 
 
+def forget_servers(context: TaskContext) -> None:
+    """Remove the file with the secrets of the servers: the agent has read it, or never will."""
+    with contextlib.suppress(OSError):  # such as a disk that is read-only by now; the attempt is what counts
+        Path(Places.of(context).mcp_file).unlink(missing_ok=True)
+
+
 def clean_up(context: TaskContext) -> None:
-    """Remove what an attempt had outside its own directory, which is kept."""
+    """Remove what an attempt had outside its own directory, which is kept, and its secrets."""
+    forget_servers(context)
     temporary = Places.of(context).temporary
     if not temporary.startswith(f"{context.attempt_directory}/"):
         shutil.rmtree(temporary, ignore_errors=True)
@@ -74,3 +94,30 @@ def find_transcript(places: Places, session_id: str | None) -> str | None:
         return None
     found = list(Path(places.transcripts).glob(f"*/{session_id}.jsonl"))
     return str(max(found, key=lambda path: path.stat().st_mtime)) if found else None
+
+
+def last_words(places: Places, names: Collection[str]) -> dict[str, str]:
+    """What these servers printed on stderr last, by name, where the command line kept it."""
+    if not names:
+        return {}
+    wanted = {re.sub(r"[^A-Za-z0-9]", "-", name): name for name in names}
+    found = {}
+    for path in sorted(Path(places.home).glob(".cache/claude-cli-nodejs/*/mcp-logs-*/*.jsonl")):
+        name = wanted.get(path.parent.name.removeprefix("mcp-logs-"))
+        if name is not None and (words := _stderr_in(path)):
+            found[name] = words
+    return found
+
+
+def _stderr_in(path: Path) -> str:
+    """In one line; empty when there is none. The file is the agent's: nothing of it is taken for granted."""
+    said = []
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        if path.stat().st_size > LOG_BYTES:
+            return ""
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            entry = json.loads(line)
+            text = entry.get("error") if isinstance(entry, dict) else None
+            if isinstance(text, str) and text.startswith(STDERR):
+                said.append(text.removeprefix(STDERR))
+    return " ".join(" ".join(said).split())[-LAST_WORDS:]

@@ -1,7 +1,7 @@
 """Verifying: what the agent reports of itself, against what it was to be; pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.domain.grants import ANY
@@ -57,6 +57,16 @@ def server_states(entries: object) -> tuple[ServerState, ...]:
             )
         )
     return tuple(found)
+
+
+def with_last_words(states: Sequence[ServerState], words: Mapping[str, str]) -> tuple[ServerState, ...]:
+    """The states, those of servers that are not connected with what these said themselves."""
+    return tuple(
+        replace(state, error=": ".join(filter(None, (state.error, words[state.name]))))
+        if state.status != CONNECTED and state.name in words and words[state.name] not in (state.error or "")
+        else state
+        for state in states
+    )
 
 
 def missing_servers(states: Sequence[ServerState], required: Collection[str]) -> ServerMissing | None:

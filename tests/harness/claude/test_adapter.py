@@ -32,6 +32,7 @@ from orchestrator.domain.outcome import (
     TurnLimitReached,
     WorkerFault,
 )
+from orchestrator.harness.claude.files import last_words
 from orchestrator.harness.claude.places import Places
 from orchestrator.harness.claude.run import Run
 
@@ -65,10 +66,11 @@ def test_neither_prompt_nor_secret_is_on_the_command_line(attempt: Attempting, t
         config={"rehearsal": False},
     )
     it.report()
-    words = " ".join(json.loads(dump.read_text())["argv"])
-    assert "SECRET" not in words
+    seen = json.loads(dump.read_text())
+    assert "SECRET" not in " ".join(seen["argv"])
+    assert seen["servers"]["notes"]["headers"] == {"X": "SECRET-TOKEN"}
     launch = Path(it.context.attempt_directory) / "launch"
-    assert "SECRET-TOKEN" in (launch / "mcp.json").read_text()
+    assert not (launch / "mcp.json").exists()
     assert "Agent Role Instructions\n\nSECRET-ROLE" in (launch / "instructions.md").read_text()
     assert {path.stat().st_mode & 0o777 for path in launch.iterdir()} == {0o600}
 
@@ -406,6 +408,58 @@ def test_a_server_that_the_agent_does_not_know_is_missing(attempt: Attempting) -
     report = attempt(context={"mcp_servers": (server,)}).report()
     assert isinstance(report.outcome, ServerMissing)
     assert report.outcome.servers == ("notes",)
+
+
+def test_the_secrets_of_servers_are_on_disk_until_the_agent_has_read_them_and_no_longer(
+    attempt: Attempting, tmp_path: Path
+) -> None:
+    """However its worker may end afterwards: the file is gone while the agent is still at work."""
+    go, server = (
+        tmp_path / "go",
+        McpServer(name="notes", transport="stdio", command="x", env={"A": "${TOKEN}"}),
+    )
+    it = attempt(f"wait_for={go}", context={"mcp_servers": (server,), "secrets": {"TOKEN": "SECRET-TOKEN"}})
+    file = Path(Places.of(it.context).mcp_file)
+
+    async def run() -> None:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            running = group.create_task(it.run())
+            while not file.exists() and not running.done():  # noqa: ASYNC110 - it is only there for a moment
+                await asyncio.sleep(0)
+            while file.exists():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            assert not running.done()
+            go.touch()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_does_not_start_is_told_with_what_it_said_itself(
+    attempt: Attempting, tmp_path: Path
+) -> None:
+    server = McpServer(
+        name="no.tes",
+        transport="stdio",
+        command="x",
+        env={"FAKE_FAULT": "closed", "FAKE_STDERR": "no licence"},
+    )
+    report = attempt(context={"mcp_servers": (server,)}).report()
+    assert isinstance(report.outcome, ServerMissing)
+    assert "no.tes (failed: closed: no licence)" in report.outcome.message
+    report = attempt(context={"mcp_servers": (server,)}, optional_servers=("no.tes",)).report()
+    assert report.outcome == Completed(answer="done")
+    assert "going on without optional MCP servers: no.tes (failed: closed: no licence)" in report.warnings
+
+
+@pytest.mark.parametrize(
+    "log", [b"", b"\xff\xfe", b"[]\n{", b'{"error": 3}', b"[" * 100_000, b"x" * 2_000_000]
+)
+def test_a_log_that_is_none_says_nothing(tmp_path: Path, log: bytes) -> None:
+    place = tmp_path / "home" / ".cache" / "claude-cli-nodejs" / "x" / "mcp-logs-notes"
+    place.mkdir(parents=True)
+    (place / "1.jsonl").write_bytes(log)
+    places = Places(home=str(tmp_path / "home"), config="", temporary="", launch="")
+    assert last_words(places, ["notes"]) == {}
 
 
 def test_a_place_that_cannot_be_written_is_a_fault_of_ours(attempt: Attempting, tmp_path: Path) -> None:

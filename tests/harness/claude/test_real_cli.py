@@ -380,15 +380,22 @@ def test_a_server_that_fails_ends_the_attempt_before_anything_is_spent(
         async with serve(ANSWER) as server:
             broken = McpServer(name="broken", transport="stdio", command="/nonexistent/server")
             refused = McpServer(name="refused", transport="http", url="http://127.0.0.1:9/mcp")
+            dying = ("-c", "import sys; sys.exit('there is no licence')")
+            servers = (
+                broken,
+                refused,
+                McpServer(name="dying", transport="stdio", command="python3", args=dying),
+            )
             it = attempt(
                 **against(server, real_cli),
-                context={"mcp_servers": (broken, refused)},
-                mcp_servers=("broken", "refused"),
+                context={"mcp_servers": servers},
+                mcp_servers=("broken", "refused", "dying"),
             )
             report = await it.run()
             assert isinstance(report.outcome, ServerMissing)
-            assert report.outcome.servers == ("broken", "refused")
+            assert report.outcome.servers == ("broken", "dying", "refused")
             assert "ENOENT" in report.outcome.message
+            assert "there is no licence" in report.outcome.message
             assert not server.requests
 
     wait(scenario())
