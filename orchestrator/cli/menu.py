@@ -25,6 +25,9 @@ SINGLE: Final[dict[str, Entry]] = {
     "migrate": Entry("database:migrate", "Bring the database's schema and the vault's documents up to date."),
     "backup": Entry("backup:backup", "Copy the database to a file while it is in use, and check the copy."),
     "restore": Entry("backup:restore", "Make the database what a copy is; nothing may have it open."),
+    "move": Entry(
+        "move:move", "Copy everything into an empty database of either kind, and compare it row by row."
+    ),
 }
 
 GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {

@@ -109,6 +109,30 @@ def restore(
     return Copy(path=str(target), bytes=found.bytes, sha256=found.sha256, revision=found.revision)
 
 
+def refuse_in_use(path: Path) -> None:
+    """Raises Conflict while another process has the database open, whatever it does with it."""
+    if not path.exists():
+        return
+    with _told(path), closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        _lock(connection, path)
+
+
+def _lock(connection: sqlite3.Connection, path: Path) -> None:
+    """Keep everybody else out until it is closed: in this mode SQLite takes a lock that nobody gets while any
+    other connection is open. Raises Conflict."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        raise Conflict(
+            f"{path} is in use; nothing was changed. Stop `orchestrator up` and every other process that has "
+            f"it open (`fuser {path}` names them), then try again."
+        ) from error
+    connection.execute("COMMIT")
+
+
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[sqlite3.Connection | None]:
     """The database for us alone, or nothing when there is none; a damaged one is moved aside first.
@@ -120,18 +144,10 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection | None]:
         return
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
-        # In this mode SQLite takes a lock that nobody gets while any other connection is open.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("COMMIT")
+        _lock(connection, path)
         connection.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.OperationalError as error:
+    except (Conflict, sqlite3.OperationalError):
         connection.close()
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            raise Conflict(
-                f"{path} is in use; nothing was changed. Stop `orchestrator up` and every other process that "
-                f"has it open (`fuser {path}` names them), then restore again."
-            ) from error
         raise
     except sqlite3.DatabaseError:
         connection.close()
