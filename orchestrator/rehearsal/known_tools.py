@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.domain.errors import StartRefused
+from orchestrator.domain.known_tools import ALIASES
 from orchestrator.rehearsal.request import Request
 from orchestrator.rehearsal.script import Reply, steps
 from orchestrator.rehearsal.server import Server, serve
@@ -54,14 +55,18 @@ _SERVER: Final = {
 }
 
 SITUATIONS: Final[tuple[tuple[tuple[str, ...], dict[str, str]], ...]] = (
-    ((), {}),
-    (("--permission-prompt-tool=stdio",), {}),  # tools that need someone to ask
-    (('--json-schema={"type":"object"}',), {}),
+    (
+        (
+            "--permission-prompt-tool=stdio",  # tools that need someone to ask
+            '--json-schema={"type":"object"}',
+            "--mcp-config=" + json.dumps({"mcpServers": {"resources": _SERVER}}),
+        ),
+        {},
+    ),
     ((), {"CLAUDE_CODE_ENABLE_TASKS": "0"}),  # the older list of things to do
     ((), {"ENABLE_TOOL_SEARCH": "true"}),
-    (("--mcp-config=" + json.dumps({"mcpServers": {"resources": _SERVER}}),), {}),
 )
-"""Arguments and environment under which further tools appear."""
+"""Arguments and environment under which further tools appear; what does not hide another's goes together."""
 
 ARTEFACTS: Final = frozenset({"DeferredToolPlaceholder"})
 """Offered to the model, yet no tool that can be granted."""
@@ -90,11 +95,32 @@ async def ask(executable: Path) -> Found:
             asked = await offered(executable, server, *arguments, tools=CANDIDATES, **environment)
             found.tools |= {name: text for name, text in asked.items() if name not in ARTEFACTS}
         found.tools |= {name: text for name, text in first.items() if name not in ARTEFACTS}
-        for old in OLD_NAMES:
-            now = set(await offered(executable, server, tools=f"{old},Glob")) - {"Glob", old}
-            if len(now) == 1:
-                found.aliases[old] = now.pop()
+        found.aliases = await _old_names(executable, server)
     return found
+
+
+async def _old_names(executable: Path, server: Server) -> dict[str, str]:
+    """What each old name means now. Those that are known are asked together, and so are the others; only an
+    answer that is news is worth asking for each alone."""
+    found: dict[str, str] = {}
+    for names in (
+        [old for old in OLD_NAMES if old in ALIASES],
+        [old for old in OLD_NAMES if old not in ALIASES],
+    ):
+        known = {old: ALIASES[old] for old in names if old in ALIASES}
+        if await _meant(executable, server, *names) == set(known.values()):
+            found |= known
+            continue
+        for old in names:
+            if len(now := await _meant(executable, server, old)) == 1:
+                found[old] = now.pop()
+    return found
+
+
+async def _meant(executable: Path, server: Server, *old: str) -> set[str]:
+    """Tools offered for these names that are none of them."""
+    there = await offered(executable, server, tools=",".join((*old, "Glob")))
+    return there.keys() - {"Glob", *old}
 
 
 async def version(executable: Path) -> str:
