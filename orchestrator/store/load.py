@@ -29,6 +29,11 @@ class Limits:
         """The directory that takes one attempt at a time; `None` when each task has its own."""
         return self.repository if self.checkout is CheckoutKind.DIRECTORY else None
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether one worker at a time decides what starts in it."""
+        return self.max_concurrent is not None or self.checkout is CheckoutKind.DIRECTORY
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Running:

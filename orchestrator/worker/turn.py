@@ -72,7 +72,8 @@ def turn(tx: Transaction, order: Order, judge: Judge) -> Turned:
         tx,
         [task_id for task_id, _ in picks],
         worker=order.worker,
-        now=now,
+        # By now a lock may have been waited for: what starts must not seem to begin before what made room.
+        now=queue.clock(tx) if any(one.exclusive for one in limits.values()) else now,
         lease_seconds=order.lease_seconds,
     )
     return Turned(

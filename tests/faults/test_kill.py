@@ -1,57 +1,43 @@
 """kill -9 and SIGSTOP at any instant: nothing is lost, nothing is doubled, nothing is left running."""
 
 import signal
-import time
+import uuid
 from collections import Counter
-from random import Random
 
+import psutil
 import pytest
 
+from faults.storm import Nursery, Storm
 from orchestrator.domain.task import TaskState
 from orchestrator.store import attempts
-from orchestrator.store.database import Transaction
+from orchestrator.store.database import open_database
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
-TASKS = 50
-KILLS = 20
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_after_kills_at_random_instants_every_task_has_ended_once_and_nothing_is_left(
+    kind, request, tmp_path, fake_cli
+) -> None:
+    """`make faults` does the same a thousand times."""
+    url = str(request.getfixturevalue("sqlite_url" if kind == "sqlite" else "postgres_url"))
+    sign = f"98765.{int(uuid.uuid4().hex[:8], 16)}"
+    script = f"child={sign};daemon={sign};lines=300;say=half;result=whole"
+    with open_database(url) as database, Nursery(url, tmp_path / "home", fake_cli) as nursery:
+        storm = Storm(
+            database=database, nursery=nursery, seats=1 if kind == "sqlite" else 3, limit=4, script=script
+        )
+        found = storm.rage(10)
+    assert found.faults == ()
+    assert found.lost_attempts > 0, "no kill hit an attempt"
+    assert not [process for process in psutil.process_iter() if sign in _command(process)]
 
 
-def open_attempts(tx: Transaction, task_ids: list[str]) -> list[str]:
-    tried = [one for task_id in task_ids for one in attempts.of_task(tx, task_id)]
-    return [f"{one.task_id}/{one.number}" for one in tried if one.ended_at is None]
-
-
-# Killed at a random time after the start, or earlier when some more tasks have ended: a fast machine must not
-# be done before the last kill.
-def test_after_twenty_kills_every_task_has_ended_exactly_once_and_nothing_is_left(site) -> None:
-    random = Random(20)
-    sign = f"98765.{site.prefix.translate(str.maketrans('abcdef', '123456'))}"
-    script = f"child={sign};daemon={sign};lines=300;say=half;lines=2000;result=whole"
-    ids = [site.ask(number, script) for number in range(TASKS)]
-    for _ in range(KILLS):
-        victim = site.start(max_losses=1000)
-        deadline, goal = time.monotonic() + random.uniform(0.0, 0.7), site.completed() + random.randint(0, 2)
-        while time.monotonic() < deadline and site.completed() <= goal:
-            time.sleep(0.002)
-        victim.kill()
-        victim.wait()
-    assert any(site.task(one).state is not TaskState.COMPLETED for one in ids), "the kills came too late"
-    last = site.start(slots=4, max_losses=1000)
-    site.until(lambda: all(site.task(one).state is TaskState.COMPLETED for one in ids), seconds=90)
-    last.send_signal(signal.SIGTERM)
-    assert last.wait(20) == 0
-    for task_id in ids:
-        assert Counter(site.kinds(task_id))["task.completed"] == 1
-        assert site.task(task_id).result == "whole"
-    outcomes = Counter(
-        one.outcome for task_id in ids for one in site.database.read_sync(attempts.of_task, task_id)
-    )
-    assert outcomes["completed"] == TASKS
-    assert outcomes["lost"] > 0, "no kill hit an attempt"
-    assert set(outcomes) == {"completed", "lost"}
-    assert site.database.read_sync(open_attempts, ids) == []
-    site.until(lambda: site.processes(sign) == [], seconds=5)
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return [] if process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def test_a_worker_that_slept_beyond_its_lease_changes_nothing_when_it_wakes(site, tmp_path) -> None:
