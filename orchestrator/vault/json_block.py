@@ -12,6 +12,9 @@ ABSENT: Final = object()
 
 MOST_LEVELS: Final = 32
 
+MOST_CHARACTERS: Final = 256 * 1024
+"""Of one block: longer ones are no part of a profile, and take a tenth of a second to look through."""
+
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 _NAMES: Final = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
@@ -36,6 +39,12 @@ def read(text: str, section: Section, findings: Findings) -> Any:
     for block in blocks[1:]:
         findings.warn(f"only the first ```json block of ## {section.title} is read", block.line - 1)
     block = blocks[0]
+    if block.end - block.start > MOST_CHARACTERS:
+        findings.error(
+            f"the ```json block of ## {section.title} is larger than {MOST_CHARACTERS // 1024} KiB",
+            block.line,
+        )
+        return ABSENT
     try:
         value = json.loads(
             text[block.start : block.end], object_pairs_hook=_object, parse_constant=_refuse_constant

@@ -1,6 +1,6 @@
 """Documents as people write them survive every edit: only lines of what was edited differ."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -34,13 +34,16 @@ MEMBERS = {
         "model": '"m"',
         "permission_mode": '"plan"',
         "max_turns": "3",
+        "max_tokens_per_task": "100000",
         "max_budget_usd": "1.50",
+        "timeout_seconds": "60",
         "settings": '{"effort": "high"}',
         "unknown": "[1, 2]",
     },
     "Tools": {"allowed": '["Read", "Grep"]', "denied": '["Bash"]', "note": '"mine"'},
     "Install": {"npm": '["eslint"]', "pip": '["ruff"]', "commands": '["sh"]'},
 }
+SERVERS = ('["a"]', '[ "a",\n"c" ]', '["a",\n {"name": "c", "optional": true}]', '"none"')
 CHANGES: dict[str, tuple[Any, ...]] = {
     "name": ("Other: name",),
     "description": ("new", ""),
@@ -49,11 +52,14 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "model": ("n", None),
     "permission_mode": ("default", None),
     "max_turns": (4, None),
+    "max_tokens_per_task": (5000, None),
     "max_budget_usd": (2.5, None),
+    "timeout_seconds": (90.0, None),
     "settings": ({"a": 1}, None),
     "allowed_tools": (("Edit",), (), None),
     "denied_tools": (("Write",), None),
-    "mcp_servers": (("b",), None),
+    "mcp_servers": (("b",), (), None),
+    "optional_servers": (("a",), None),
     "install": (InstallManifest(npm=("other",)), InstallManifest()),
     "system_prompt_suffix": ("## Role\nNew.", "## Role\nYou.\n\n## Rules\n- n", "plain", None),
 }
@@ -81,7 +87,7 @@ def sections(draw: st.DrawFn) -> str:
         return f"{heading}\n\n{prose}\nYou.  \n\n"
     if title in ("Notes", "X"):
         return f"{heading}\n{prose}\n{FENCED}\n"
-    block = draw(st.sampled_from(['["a"]', '[ "a",\n"c" ]'])) if title == "MCP Servers" else None
+    block = draw(st.sampled_from(SERVERS)) if title == "MCP Servers" else None
     block = block or draw(blocks(MEMBERS[title]))
     tail = draw(st.sampled_from(["", "After.", "\n"]))
     return f"{heading}\n{prose}\n```json\n{block}\n```\n{tail}\n"
@@ -125,7 +131,7 @@ def touched(field: str) -> set[str]:
             return {""}
         case "allowed_tools" | "denied_tools":
             return {"Tools"}
-        case "mcp_servers":
+        case "mcp_servers" | "optional_servers":
             return {"MCP Servers"}
         case "install":
             return {"Install"}
@@ -135,7 +141,11 @@ def touched(field: str) -> set[str]:
             return {"Config"}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_field_is_tried() -> None:
+    assert CHANGES.keys() == {field.name for field in fields(AgentProfile)} - {"id"}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents())
 def test_only_lines_of_the_field_differ(data: bytes) -> None:
     parsed = read(data)
