@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 ORCHESTRATOR_HOME ?= $(CURDIR)/.home
 SECOND_CLI := .tools/claude-2.1.197
 WORKERS ?= 2
+KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -49,6 +50,9 @@ matrix: env second-cli ## Print the whitelist matrix: permission modes x calls x
 
 bench: env ## Run the benchmarks; each prints its figures with machine and versions
 	@for name in spawn claim wake stream sync; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+
+faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes ten minutes
+	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS)
 
 docs: env ## Write the generated parts of the documentation anew
 	$(BIN)/python -m orchestrator.settings.page docs/settings.md
