@@ -9,7 +9,7 @@ KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all lint unit matrix bench faults lock docs second-cli clean
+.PHONY: help env run test test-all lint unit matrix bench simulate faults lock docs second-cli clean
 
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: env ## Run the benchmarks; each prints its figures with machine and versi
 
 faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes ten minutes
 	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS)
+
+simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about an hour)
+	$(BIN)/python bench/simulate.py
 
 docs: env ## Write the generated parts of the documentation anew
 	$(BIN)/python -m orchestrator.settings.page docs/settings.md

@@ -137,11 +137,12 @@ def _snapshot(
 def share(limits: Limits, running: Running | None, recent: Recent) -> Share:
     """A project's share from what it may have, has now and had lately."""
     budget = limits.budget_usd_per_day
+    charge = recent.seconds / recent.finished if recent.finished else USUAL_SECONDS
     return Share(
         project_id=limits.project_id,
         weight=limits.weight,
-        used_seconds=recent.seconds + (running.seconds if running else 0.0),
-        charge_seconds=recent.seconds / recent.finished if recent.finished else USUAL_SECONDS,
+        used_seconds=recent.seconds + (max(running.seconds, running.count * charge) if running else 0.0),
+        charge_seconds=charge,
         finished=recent.finished,
         running=running.count if running else 0,
         max_concurrent=limits.max_concurrent,

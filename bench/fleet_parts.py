@@ -1,0 +1,129 @@
+"""What a simulated fleet is made of: its plan, its projects, its hosts, and what was seen of it."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from orchestrator.domain import outcome
+from orchestrator.domain.candidate import Candidate
+from orchestrator.store.load import Limits, Recent, Running
+from orchestrator.worker.admission import Backoff
+
+LEASE = 30.0
+RESCUE_EVERY = 5.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks at what every project had lately, as `worker.recently` has it."""
+
+WINDOW = 3600.0
+DAY = 86400.0
+DOLLARS_PER_SECOND = 1 / 600
+MEASURED = 16
+"""Of so many picks one is looked at for fairness: looking costs more than picking."""
+
+ENDINGS = {
+    "completed": 850,
+    "crashed": 50,
+    "overloaded": 30,
+    "asked": 20,
+    "rate_limited": 1,
+    "interrupted": 29,
+    "model_refused": 20,
+}
+"""How attempts end, in parts of a thousand."""
+
+LONGEST = 600.0
+"""Seconds an attempt takes at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How large a fleet, and how rough a day."""
+
+    seed: int = 1
+    projects: int = 1000
+    tasks: int = 1_000_000
+    hosts: int = 500
+    slots: int = 8
+    deaths_per_host_hour: float = 0.05
+    per_project: int = 1
+    mean_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class Tenant:
+    """A project, and what of it waits, runs and has ended lately."""
+
+    limits: Limits
+    harness: str
+    waiting: list[tuple[int, float, str, Candidate]] = field(default_factory=list)
+    """In the order they are taken."""
+    running: dict[str, float] = field(default_factory=dict)
+    """Task to the time it was claimed."""
+    started: float = 0.0
+    """The sum of those times."""
+    ended: deque[tuple[float, float]] = field(default_factory=deque)
+    """When attempts of the window ended, and what they took."""
+    seconds: float = 0.0
+    spent: dict[int, float] = field(default_factory=dict)
+    """Dollars by day."""
+
+    @property
+    def id(self) -> str:
+        return self.limits.project_id
+
+    @property
+    def has_room(self) -> bool:
+        return self.limits.max_concurrent is None or len(self.running) < self.limits.max_concurrent
+
+    def running_at(self, now: float) -> Running | None:
+        count = len(self.running)
+        return Running(count=count, seconds=count * now - self.started) if count else None
+
+    def recent_at(self, now: float) -> Recent:
+        while self.ended and self.ended[0][0] <= now - WINDOW:
+            self.seconds -= self.ended.popleft()[1]
+        return Recent(
+            finished=len(self.ended),
+            seconds=max(self.seconds, 0.0),
+            spent_today=self.spent.get(int(now // DAY), 0.0),
+        )
+
+
+@dataclass(slots=True)
+class Host:
+    id: str
+    free: list[int]
+    running: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Task to its slot and its attempt."""
+    finished: list[tuple[str, int, outcome.Outcome, float]] = field(default_factory=list)
+    alive: bool = True
+    lives: int = 0
+    turn_due: bool = False
+    backoffs: dict[str, Backoff] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the run came to."""
+
+    picks: int = 0
+    turns: int = 0
+    deaths: int = 0
+    rescued: int = 0
+    stale: int = 0
+    """Endings that came after the lease was lost, and changed nothing."""
+    over_limit: int = 0
+    over_budget: int = 0
+    ended_twice: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    furthest_ahead: float = 0.0
+    """Slot seconds that a chosen project had beyond its share, beside the worst off that had room."""
+    allowed_ahead: float = 0.0
+    """One round: the longest attempt, and what the whole fleet does between two looks at what was used."""
+    virtual_seconds: float = 0.0
+    digest: str = ""
+
+
+def place(waiting: tuple[int, float, str, Candidate]) -> tuple[int, float, str]:
+    """Where it stands in its project's queue."""
+    return waiting[:3]
