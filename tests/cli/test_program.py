@@ -213,7 +213,9 @@ def test_make_run_ends_in_peace_on_an_interrupt(tmp_path: Path) -> None:
         finally:
             if make.poll() is None:
                 os.killpg(make.pid, signal.SIGKILL)
-    assert (out, err) == ("stopped\n", "")
+    assert out == "stopped\n"
+    # Of a child that ends at the very instant of its signal, make itself says other things.
+    assert "Interrupt" not in err
 
 
 def test_completion_is_written_for_a_shell(environment: dict[str, str], tmp_path: Path) -> None:
