@@ -1,19 +1,21 @@
 """`orchestrator attempt show`, `log`."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import RenderableType
 
+from orchestrator.cli import enforcement as layers
 from orchestrator.cli import output, times, transcript
+from orchestrator.cli.cost import spent
 from orchestrator.cli.effective import lines_of
 from orchestrator.cli.options import current
 from orchestrator.cli.session import call, use
 from orchestrator.cli.task_change import Task
 from orchestrator.commands import attempts
+from orchestrator.commands.encoding import encode
 
 Number = Annotated[int | None, Parameter(help="Which attempt; absent: the latest.")]
 
@@ -37,9 +39,10 @@ def log(task: Task, number: Number = None) -> None:
                 )
                 for message in page.messages:
                     if current().json:
-                        output.print_json(message, indent=None)
+                        said = {**encode(message), "rehearsal": page.rehearsal}
+                        output.print_json(said, indent=None)
                         continue
-                    for line in transcript.lines(message):
+                    for line in transcript.lines(message, rehearsal=page.rehearsal):
                         to.print(line)
                 after = page.last
                 if len(page.messages) < attempts.BATCH:
@@ -51,6 +54,8 @@ def log(task: Task, number: Number = None) -> None:
 def _details(details: attempts.AttemptDetails) -> Iterator[RenderableType]:
     attempt = details.attempt
     used = attempt.usage
+    rehearsal = attempt.snapshot is not None and attempt.snapshot.rehearsal
+    cost = spent(used.cost_usd, rehearsal=rehearsal)
     yield output.facts(
         (
             ("task", attempt.task_id),
@@ -60,7 +65,7 @@ def _details(details: attempts.AttemptDetails) -> Iterator[RenderableType]:
             ("message", attempt.message),
             ("started", times.shown(attempt.started_at)),
             ("ended", times.shown(attempt.ended_at)),
-            ("used", f"${used.cost_usd:.4f}, {used.turns} turns, {used.output_tokens:,} tokens out"),
+            ("used", f"{used.turns} turns, {used.output_tokens:,} tokens out, {cost}"),
             ("session", attempt.session_id),
             ("checkout", attempt.snapshot and attempt.snapshot.checkout),
         )
@@ -70,5 +75,6 @@ def _details(details: attempts.AttemptDetails) -> Iterator[RenderableType]:
         yield output.text(f"\nran under profile {under.profile_id}, from tier {under.tier}{label}", "bold")
         yield from output.warnings(under.warnings)
         yield from lines_of(under.effective)
-    for layer, held in attempt.enforcement.items():
-        yield output.text(f"{layer}: {held if isinstance(held, str) else json.dumps(held)}")
+    if attempt.enforcement:
+        yield output.text("\nhow its whitelist held", "bold")
+        yield from layers.lines_of(attempt.enforcement)

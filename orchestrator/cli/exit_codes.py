@@ -11,6 +11,7 @@ NOT_FOUND: Final = 3
 REFUSED: Final = 4
 CONFIGURATION: Final = 5
 DATABASE: Final = 6
+PERSON: Final = 7
 BUG: Final = 70
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -23,6 +24,7 @@ MEANINGS: Final[dict[int, str]] = {
     REFUSED: "the current state does not allow it, or it already exists; nothing was changed",
     CONFIGURATION: "the configuration, or the agent's command line that it names, is not usable",
     DATABASE: "the database cannot be reached or written, or its schema is older or newer than the program",
+    PERSON: "`task watch` and `task add --wait`: the task waits for a person; the output says what for",
     BUG: "a fault of the program itself; the message says where the details are",
     INTERRUPTED: "interrupted from the keyboard",
     BROKEN_PIPE: "whoever read the output went away",

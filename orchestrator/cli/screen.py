@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 
 from orchestrator.cli import output
+from orchestrator.cli.cost import spent
 from orchestrator.cli.hints import typed
 from orchestrator.cli.options import current
 from orchestrator.commands import task_views, tasks
@@ -85,6 +86,10 @@ def _ending(details: task_views.TaskDetails) -> Iterator[RenderableType]:
     yield output.text(
         f"{task.id} {task.state}: {task.title}", f"bold {output.STATE_STYLES.get(task.state, '')}"
     )
+    if details.attempts:
+        rehearsed = all(attempt.rehearsal for attempt in details.attempts)
+        costs = (one.cost_usd for one in details.attempts if rehearsed or not one.rehearsal)
+        yield output.text(spent(sum(costs), rehearsal=rehearsed), "dim")
     if task.result:
         cut = "" if len(task.result) <= ANSWER else f"\n… all of it: {typed(f'task show {task.id}')}"
         yield output.text(task.result[:ANSWER] + cut)

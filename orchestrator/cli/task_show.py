@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from orchestrator.cli import output, times
+from orchestrator.cli.cost import spent
 from orchestrator.cli.effective import lines_of
 from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
@@ -15,7 +16,7 @@ from orchestrator.cli.task_change import Task, labels
 from orchestrator.commands import explain as explaining
 from orchestrator.commands import task_views, tasks
 from orchestrator.commands.visible import one_line
-from orchestrator.domain.task import TaskState
+from orchestrator.domain.task import TERMINAL, TaskState
 
 
 def list_(
@@ -101,9 +102,10 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
         yield output.text(task.result)
     for attempt in details.attempts:
         label = "rehearsal, " if attempt.rehearsal else ""
+        cost = spent(attempt.cost_usd, rehearsal=attempt.rehearsal)
         yield output.text(
             f"\nattempt {attempt.number}: {attempt.outcome or 'under way'} ({label}profile "
-            f"{attempt.profile_id or '-'}, worker {attempt.worker}, ${attempt.cost_usd:.2f})"
+            f"{attempt.profile_id or '-'}, worker {attempt.worker}, {cost})"
         )
         if attempt.message:
             yield output.text(f"  {attempt.message}", "dim")
@@ -114,7 +116,10 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
 def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:
     yield output.text(f"{found.task_id} is {found.state}", "bold")
     for reason in found.reasons:
-        yield output.text(f"- {reason.message}")
+        # Every line of it hangs under its bullet.
+        yield output.text("- " + reason.message.strip().replace("\n", "\n  "))
+    if found.state in TERMINAL:
+        yield output.text(f"all of how it ended: {typed(f'task show {found.task_id}')}", "dim")
     for under, verb in ((found.ran_under, "ran"), (found.would_run_under, "would run")):
         if under is not None:
             which = "" if under.attempt is None else f"attempt {under.attempt} "

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from orchestrator.cli.cost import spent
 from orchestrator.cli.output import text
 from orchestrator.commands.visible import one_line
 from orchestrator.domain.attempt import AgentMessage
@@ -15,10 +16,12 @@ SHOWN_INPUT: Final = 120
 """Characters of a tool's input on its line."""
 
 
-def lines(message: AgentMessage) -> Iterator[Text]:
+def lines(message: AgentMessage, *, rehearsal: bool = False) -> Iterator[Text]:
     """The lines of one message; none for what only programs care about."""
     render = _KINDS.get(message.kind)
-    if render is not None:
+    if message.kind == "result":
+        yield _result(message.body, rehearsal)
+    elif render is not None:
         yield from render(message.body)
 
 
@@ -54,11 +57,11 @@ def _tool_result(body: Body) -> Iterator[Text]:
     yield text(f"← {one_line(str(content or ''), SHOWN_INPUT)}", style)
 
 
-def _result(body: Body) -> Iterator[Text]:
+def _result(body: Body, rehearsal: bool) -> Text:
     cost = body.get("total_cost_usd")
-    spent = f", ${cost:.4f}" if isinstance(cost, int | float) else ""
+    money = f", {spent(cost, rehearsal=rehearsal)}" if isinstance(cost, int | float) else ""
     turns = body.get("num_turns")
-    yield text(f"agent is done: {turns if turns is not None else '?'} turns{spent}", "dim")
+    return text(f"agent is done: {turns if turns is not None else '?'} turns{money}", "dim")
 
 
 def _retry(body: Body) -> Iterator[Text]:
@@ -72,6 +75,5 @@ _KINDS: Final[Mapping[str, Callable[[Body], Iterator[Text]]]] = {
     "thinking": _thinking,
     "tool_use": _tool_use,
     "tool_result": _tool_result,
-    "result": _result,
     "retry": _retry,
 }

@@ -1,14 +1,15 @@
 """`orchestrator task watch`: follow a task until it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import nullcontext
-from typing import Annotated
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from typing import Annotated, Protocol
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from orchestrator.cli import exit_codes, output, transcript
+from orchestrator.cli.hints import typed
 from orchestrator.cli.options import current
 from orchestrator.cli.session import use as session
 from orchestrator.commands import attempts, explain, task_views, tasks
@@ -26,7 +27,8 @@ ENDS = TERMINAL | {TaskState.BLOCKED}
 def watch(
     task: Annotated[str, Parameter(help="Id of the task, or at least 4 characters of its beginning or end.")],
 ) -> int:
-    """Follow what the agent says until the task ends; 0 when it completed, else 1."""
+    """Follow what the agent says until the task ends; 0 when it completed, 7 when it waits for a person,
+    else 1."""
 
     async def run() -> int:
         async with session() as ready:
@@ -36,26 +38,19 @@ def watch(
 
 
 async def follow_to_end(use: Use, task_id: str) -> int:
-    """Print messages as they come, then how it ended. With --json: one message a line, the task last."""
-    if current().json:
-        async for page in follow(use, task_id):
-            for message in page.messages:
-                output.print_json({"attempt": page.number, "message": message}, indent=None)
-    else:
-        await _show(use, task_id, output.console())
+    """Print messages as they come, why it waits while it does, then how it ended. With --json: one message or
+    explanation a line, the task last."""
+    show: Shown = AsLines() if current().json else ForPeople(output.console())
+    with show.waiting():
+        waits = await _follow(use, task_id, show)
     details = await task_views.get_task(use, tasks.NamedTask(task_id=task_id))
-    task = details.task
-    if current().json:
-        output.print_json({"task": details}, indent=None)
-    else:
-        to = output.console()
-        to.print(output.text(f"{task.id} {task.state}", f"bold {output.STATE_STYLES.get(task.state, '')}"))
-        if task.state is not TaskState.COMPLETED and task.result:
-            to.print(output.text(task.result))
-    return exit_codes.OK if task.state is TaskState.COMPLETED else exit_codes.FAILED
+    show.end(details, waits)
+    if waits:
+        return exit_codes.PERSON
+    return exit_codes.OK if details.task.state is TaskState.COMPLETED else exit_codes.FAILED
 
 
-async def follow(use: Use, task_id: str) -> AsyncIterator[attempts.Messages]:
+async def follow(use: Use, task_id: str) -> AsyncGenerator[attempts.Messages, None]:
     """What is new, from the latest attempt on, until the task has ended and all was read."""
     number: int | None = None
     after = -1
@@ -74,28 +69,96 @@ async def follow(use: Use, task_id: str) -> AsyncIterator[attempts.Messages]:
                 await changes.wait(LOOK_AGAIN)
 
 
-async def _show(use: Use, task_id: str, to: Console) -> None:
-    """For people: the transcript, and while nothing runs, why."""
-    number: int | None = None
-    told = ""
-    spinner = to.status("waiting for a worker") if to.is_terminal else nullcontext()
-    with spinner:
-        async for page in follow(use, task_id):
-            # What an attempt runs under is fixed only before its first message.
-            if page.messages and page.number != number:
-                number = page.number
-                label = " (a rehearsal: a script answers)" if page.rehearsal else ""
-                to.print(output.text(f"attempt {number}{label}", "bold"))
-            for message in page.messages:
-                for line in transcript.lines(message):
-                    to.print(line)
-            if not page.messages and page.state not in (ENDS | {TaskState.IN_PROGRESS}):
-                why = await _why(use, task_id)
-                if why != told:
-                    told = why
-                    to.print(output.text(why, "dim"))
+async def _follow(use: Use, task_id: str, show: "Shown") -> bool:
+    """Show what comes until the task ends; true when it does not, because a person has to do something."""
+    told: tuple[object, ...] = ()
+    async with aclosing(follow(use, task_id)) as pages:
+        async for page in pages:
+            show.page(page)
+            if page.messages or page.state in ENDS or page.state is TaskState.IN_PROGRESS:
+                continue
+            why = await explain.explain_task(use, tasks.NamedTask(task_id=task_id))
+            # Of what is a matter of time, the time counts: the message says how many seconds are left.
+            news = tuple((one.code, one.until or one.message) for one in why.reasons[:1])
+            if news != told:
+                told = news
+                show.why(why)
+            if all_read(page) and any(one.needs_person for one in why.reasons):
+                return True
+    return False
 
 
-async def _why(use: Use, task_id: str) -> str:
-    """The first reason why it does not run, or that it does."""
-    return (await explain.explain_task(use, tasks.NamedTask(task_id=task_id))).summary
+def all_read(page: attempts.Messages) -> bool:
+    """Whether the latest attempt has said its last, or there was none."""
+    return page.number is None or (page.ended and page.latest == page.number)
+
+
+class Shown(Protocol):
+    """How a task that is followed is told of."""
+
+    def waiting(self) -> AbstractContextManager[object]: ...
+    def page(self, page: attempts.Messages) -> None: ...
+    def why(self, why: explain.Explanation) -> None: ...
+    def end(self, details: task_views.TaskDetails, waits: bool) -> None: ...
+
+
+class AsLines:
+    """For programs: a document a line."""
+
+    def waiting(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def page(self, page: attempts.Messages) -> None:
+        for message in page.messages:
+            said = {"attempt": page.number, "rehearsal": page.rehearsal, "message": message}
+            output.print_json(said, indent=None)
+
+    def why(self, why: explain.Explanation) -> None:
+        output.print_json({"waiting": {"state": why.state, "reasons": why.reasons}}, indent=None)
+
+    def end(self, details: task_views.TaskDetails, waits: bool) -> None:
+        del waits  # the reasons of the line before say so
+        output.print_json({"task": details}, indent=None)
+
+
+class ForPeople:
+    """The transcript."""
+
+    def __init__(self, to: Console) -> None:
+        self._to = to
+        self._number: int | None = None
+
+    def waiting(self) -> AbstractContextManager[object]:
+        return (
+            self._to.status("following it; Ctrl-C leaves it to itself")
+            if self._to.is_terminal
+            else nullcontext()
+        )
+
+    def page(self, page: attempts.Messages) -> None:
+        # What an attempt runs under is fixed only before its first message.
+        if page.messages and page.number != self._number:
+            self._number = page.number
+            label = " (a rehearsal: a script answers)" if page.rehearsal else ""
+            self._to.print(output.text(f"attempt {page.number}{label}", "bold"))
+        for message in page.messages:
+            for line in transcript.lines(message, rehearsal=page.rehearsal):
+                self._to.print(line)
+
+    def why(self, why: explain.Explanation) -> None:
+        """The first reason, and those for which a person is needed."""
+        for reason in why.reasons:
+            if reason is why.reasons[0] or reason.needs_person:
+                self._to.print(output.text(reason.message, "yellow" if reason.needs_person else "dim"))
+
+    def end(self, details: task_views.TaskDetails, waits: bool) -> None:
+        task = details.task
+        style = f"bold {output.STATE_STYLES.get(task.state, '')}"
+        self._to.print(output.text(f"{task.id} {task.state}{' waits for you' if waits else ''}", style))
+        if not waits and task.state is not TaskState.COMPLETED and task.result:
+            self._to.print(output.text(task.result))
+        if task.state is TaskState.WAITING_INPUT:
+            answer = typed(f"task answer {task.id} 'your answer'")
+            self._to.print(output.text(f"answer it: {answer}", "dim"))
+        if waits:
+            self._to.print(output.text(f"then follow it further: {typed(f'task watch {task.id}')}", "dim"))

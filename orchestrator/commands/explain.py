@@ -97,7 +97,7 @@ def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]
         return None, None
     resolved = cascade.resolve(catalog)
     if isinstance(resolved, cascade.Refusal):
-        return None, Reason(code=resolved.reason, message=resolved.message)
+        return None, Reason(code=resolved.reason, message=resolved.message, needs_person=True)
     under = Under(
         attempt=None,
         profile_id=resolved.profile_id,

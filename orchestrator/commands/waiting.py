@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
+from orchestrator.commands.visible import one_line
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import CLAIMED, TERMINAL, Task, TaskState
+
+PASSING: Final = frozenset({"checkout_busy"})
+"""Holds that end with another attempt. Every other one waits for somebody to correct what it names."""
+
+ANSWER: Final = 200
+"""Characters of how it ended that a reason tells; the task has all of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +22,10 @@ class Reason:
 
     code: str
     message: str
+    needs_person: bool = False
+    """Whether it stays so until somebody corrects something; else time or other tasks move it on."""
+    until: float | None = None
+    """When it is looked at again by itself, Unix seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,16 +58,20 @@ def reasons(facts: Facts, *, now: float) -> tuple[Reason, ...]:
 def _reasons(facts: Facts, now: float) -> Iterator[Reason]:
     task = facts.task
     if task.state in TERMINAL:
-        yield Reason(code="ended", message=f"It has ended: {task.state}. {task.result or ''}".strip())
+        said = one_line(task.result or "", ANSWER)
+        yield Reason(code="ended", message=f"It has ended: {task.state}. {said}".strip())
     elif task.state in CLAIMED:
         yield _running(task)
     elif task.state is TaskState.WAITING_INPUT:
-        yield Reason(code="question", message=f"The agent asked: {task.result or 'a question'}")
+        asked = f"The agent asked: {task.result or 'a question'}"
+        yield Reason(code="question", message=asked, needs_person=True)
     elif task.state is TaskState.PAUSED:
-        yield Reason(code="paused", message="A person put it aside." + _until(task.run_at, now))
+        aside = "A person put it aside." + _until(task.run_at, now)
+        yield Reason(code="paused", message=aside, needs_person=task.run_at is None, until=task.run_at)
     elif task.state is TaskState.BLOCKED:
         why = task.result or "A task it depends on did not complete."
-        yield Reason(code="blocked", message=f"{why} `orchestrator task retry {task.id}` takes it up again.")
+        way_out = f"{why} `orchestrator task retry {task.id}` takes it up again."
+        yield Reason(code="blocked", message=way_out, needs_person=True)
     else:
         yield from _own(facts, now)
         yield from _of_project(facts)
@@ -67,9 +83,15 @@ def _own(facts: Facts, now: float) -> Iterator[Reason]:
     if task.hold is not None:
         again = _until(task.hold_until, now).strip()
         message = (task.hold_message or f"It is held: {task.hold}.").rstrip()
-        yield Reason(code=task.hold, message=f"{message} {again}".rstrip())
+        yield Reason(
+            code=task.hold,
+            message=f"{message} {again}".rstrip(),
+            needs_person=task.hold not in PASSING,
+            until=task.hold_until,
+        )
     if task.run_at is not None and task.run_at > now:
-        yield Reason(code="run_at", message=f"Its time has not come.{_until(task.run_at, now)}")
+        not_yet = f"Its time has not come.{_until(task.run_at, now)}"
+        yield Reason(code="run_at", message=not_yet, until=task.run_at)
     for needed, state in facts.unmet:
         yield Reason(code="dependency", message=f"It depends on task {needed}, which is {state}.")
 
@@ -78,7 +100,8 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
     project = facts.project
     if project.paused:
         way_out = f"`orchestrator project resume {project.id}` starts its tasks again"
-        yield Reason(code="project_paused", message=f"Project {project.id} is paused; {way_out}.")
+        paused = f"Project {project.id} is paused; {way_out}."
+        yield Reason(code="project_paused", message=paused, needs_person=True)
     if project.max_concurrent is not None and facts.running >= project.max_concurrent:
         yield Reason(
             code="project_limit",
@@ -88,7 +111,7 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
         yield Reason(
             code="project_budget",
             message=f"Project {project.id} has spent ${facts.spent_usd:.2f} since midnight UTC, its "
-            f"budget is ${project.budget_usd_per_day:.2f} a day.",
+            f"budget is ${project.budget_usd_per_day:.2f} a day; its tasks go on at midnight UTC.",
         )
 
 

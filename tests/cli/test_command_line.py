@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import exit_codes
+from orchestrator.domain.attempt import Usage
+from orchestrator.domain.outcome import Completed
+from orchestrator.domain.settle import settle
+from orchestrator.store import queue, settling
+from orchestrator.store.database import open_database
+
+NOW = 1_800_000_000.0
 
 
 def add(cli, *arguments: str) -> str:
@@ -163,6 +170,21 @@ def test_a_task_is_explained(acme) -> None:
     ran = acme("task", "explain", add(acme, "x", "--profile", "reviewer"))
     for word in ("No worker is alive", "profile reviewer", "from tier task", "allowed_tools", "origin"):
         assert word in ran.out
+
+
+def test_an_explanation_keeps_a_long_answer_in_its_place(acme, home: Path) -> None:
+    task_id = add(acme, "x")
+    with open_database(f"sqlite:///{home / 'orchestrator.db'}") as database:
+        (claim,) = database.run_sync(queue.claim, [task_id], worker="w1", now=NOW, lease_seconds=60.0)
+        settlement = settle(
+            claim.task, Completed(answer="first line\nsecond " + "x" * 500), now=NOW, jitter=0
+        )
+        ending = settling.Ending(claim=claim, settlement=settlement, usage=Usage())
+        database.run_sync(settling.settle, [ending], worker="w1", now=NOW)
+    lines = acme("task", "explain", task_id).out.splitlines()
+    assert lines[1].startswith("- It has ended: COMPLETED. first line second xxx")
+    assert len(lines[1]) < 250
+    assert lines[2].endswith(f"task show {task_id}")
 
 
 def test_projects_are_changed_paused_and_shown(acme, tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 from orchestrator.cli import exit_codes, transcript
 from orchestrator.domain.attempt import AgentMessage, Snapshot, Usage
 from orchestrator.domain.effective import as_json
-from orchestrator.domain.outcome import Completed, Crashed, ModelRefused, Outcome
+from orchestrator.domain.outcome import (
+    Asked,
+    AuthenticationFailed,
+    Completed,
+    Crashed,
+    ModelRefused,
+    Outcome,
+)
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import Claim
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS
@@ -36,9 +43,9 @@ def say(database: Database, claim: Claim, sequence: int, text: str) -> None:
     database.run_sync(attempts.append_messages, claim, [message])
 
 
-def end(database: Database, claim: Claim, outcome: Outcome) -> None:
+def end(database: Database, claim: Claim, outcome: Outcome, *, cost: float = 0.0) -> None:
     settlement = settle(claim.task, outcome, now=NOW, jitter=0.5)
-    ending = settling.Ending(claim=claim, settlement=settlement, usage=Usage())
+    ending = settling.Ending(claim=claim, settlement=settlement, usage=Usage(cost_usd=cost))
     assert database.run_sync(settling.settle, [ending], worker="w1", now=NOW)
 
 
@@ -80,6 +87,78 @@ def test_a_rehearsal_is_labelled_wherever_it_is_shown(acme, database: Database) 
     for verb in (("task", "watch"), ("task", "show"), ("task", "explain"), ("attempt", "show")):
         assert "rehearsal" in acme(*verb, task_id).out
         assert "rehearsal" in acme(*verb, task_id, "--json").out
+
+
+def test_a_rehearsal_costs_nothing_wherever_money_is_shown(acme, database: Database) -> None:
+    task_id = add(acme)
+    claim = begin(database, task_id, rehearsal=True)
+    body = {"num_turns": 1, "total_cost_usd": 0.0008}
+    message = AgentMessage(sequence=1, at=NOW, kind="result", body=body)
+    database.run_sync(attempts.append_messages, claim, [message])
+    end(database, claim, Completed(answer="hello"), cost=0.0008)
+    for verb in (("task", "watch"), ("task", "show"), ("attempt", "show"), ("attempt", "log")):
+        assert "nothing spent, a model: about $0.0008" in acme(*verb, task_id).out
+    (shown,) = acme("task", "show", task_id, "--json").json["attempts"]
+    assert (shown["cost_usd"], shown["rehearsal"]) == (0.0008, True)
+    for verb in (("task", "watch"), ("attempt", "log")):
+        said = json.loads(acme(*verb, task_id, "--json").out.splitlines()[0])
+        assert (said.get("message", said)["body"], said["rehearsal"]) == (body, True)
+
+
+def test_watching_ends_with_its_own_code_where_a_person_is_needed(acme, database: Database) -> None:
+    task_id = add(acme)
+    claim = begin(database, task_id)
+    say(database, claim, 1, "last words")
+    end(database, claim, AuthenticationFailed(message="Set a valid ANTHROPIC_API_KEY."))
+    ran = acme("task", "watch", task_id)
+    assert ran.code == exit_codes.PERSON
+    for word in ("last words", "Set a valid ANTHROPIC_API_KEY.", "waits for you", f"task watch {task_id}"):
+        assert word in ran.out
+    ran = acme("task", "watch", task_id, "--json")
+    assert ran.code == exit_codes.PERSON
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    reason = lines[1]["waiting"]["reasons"][0]
+    assert (reason["code"], reason["needs_person"]) == ("authentication", True)
+    assert reason["until"] > NOW
+    assert lines[2]["task"]["hold"] == "authentication"
+
+
+def test_a_question_is_shown_with_the_way_to_answer_it(acme, database: Database) -> None:
+    task_id = add(acme)
+    end(database, begin(database, task_id), Asked(question="Red or blue?"))
+    ran = acme("task", "watch", task_id)
+    assert ran.code == exit_codes.PERSON
+    assert "The agent asked: Red or blue?" in ran.out
+    assert f"task answer {task_id} 'your answer'" in ran.out
+
+
+def test_a_task_of_a_paused_project_is_not_waited_for(acme) -> None:
+    acme("project", "pause", "acme")
+    ran = acme("task", "add", "x", "--wait")
+    assert ran.code == exit_codes.PERSON
+    assert "`orchestrator project resume acme`" in ran.out
+
+
+def test_what_is_a_matter_of_time_is_waited_for_and_told_once(acme, home: Path) -> None:
+    task_id = add(acme, "--run-at", "+1h")
+
+    async def drama() -> tuple[int | None, list[str]]:
+        process = await _watch(home, task_id)
+        assert process.stdout is not None
+        try:
+            seen = await _lines_until(process.stdout, "Its time has not come")
+            await asyncio.to_thread(acme, "task", "edit", task_id, "--run-at", "+2h")
+            seen += await _lines_until(process.stdout, "Its time has not come")
+            await asyncio.to_thread(acme, "task", "cancel", task_id)
+            seen += await _lines_until(process.stdout, "CANCELLED")
+            return await asyncio.wait_for(process.wait(), 30), seen
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    code, seen = asyncio.run(drama())
+    assert (code, len(seen)) == (exit_codes.FAILED, 3)
 
 
 def test_with_json_every_message_is_a_line_and_the_task_is_the_last(acme, database: Database) -> None:
