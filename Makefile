@@ -9,7 +9,7 @@ KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all lint unit matrix bench simulate faults lock docs second-cli clean
+.PHONY: help env run test test-all lint unit matrix real-servers bench simulate faults lock docs second-cli clean
 
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-all: ## The tests on every supported Python found (3.11 to 3.13)
 
 matrix: env second-cli ## Print the whitelist matrix: permission modes x calls x versions of the real CLI
 	$(BIN)/python bench/whitelist_matrix.py
+
+real-servers: env ## Try real MCP servers from npm and PyPI, from installation to an agent's call (needs the registries)
+	$(BIN)/python bench/real_servers.py
 
 bench: env ## Run the benchmarks; each prints its figures with machine and versions
 	@for name in spawn claim wake stream sync; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done

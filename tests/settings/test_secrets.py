@@ -1,11 +1,13 @@
 """Where secrets come from, in which order, and what is never given."""
 
+import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.settings.secrets import Secrets, directory_of
+from orchestrator.settings.secrets import KEYRING_SERVICE, Secrets, directory_of, system_keyring
 
 CREDENTIALS = ("ANTHROPIC_API_KEY",)
 
@@ -96,3 +98,60 @@ def test_they_are_not_shown_when_printed(directory: Path) -> None:
 def test_the_directory_of_the_service_manager_comes_first(tmp_path: Path) -> None:
     assert directory_of({"CREDENTIALS_DIRECTORY": "/run/x"}, tmp_path) == Path("/run/x")
     assert directory_of({}, tmp_path) == tmp_path
+
+
+def test_a_keyring_is_asked_by_our_service_and_one_that_is_locked_has_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the package's own kind of backend, where it is installed."""
+    keyring = pytest.importorskip("keyring")
+
+    class InMemory(keyring.backend.KeyringBackend):  # type: ignore[misc, name-defined]
+        priority = 1
+        kept = MappingProxyType(
+            {(KEYRING_SERVICE, "RING"): "from the keyring", ("other", "ELSE"): "not ours"}
+        )
+
+        def get_password(self, service: str, username: str) -> str | None:
+            if username == "LOCKED":
+                raise keyring.errors.KeyringLocked("somebody has to unlock it")
+            return self.kept.get((service, username))
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise AssertionError("nothing is ever written")
+
+    monkeypatch.setattr(keyring.core, "_keyring_backend", InMemory())
+    found = secrets(keyring=system_keyring())
+    assert found["RING"] == "from the keyring"
+    assert "ELSE" not in found
+    assert "LOCKED" not in found
+
+
+def test_without_the_package_there_is_no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert system_keyring() is None
+
+
+def test_a_keyring_is_loaded_with_the_first_name_that_is_nowhere_else(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "packages" / "keyring"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from . import errors\n"
+        "def get_password(service, name):\n"
+        "    if name == 'LOCKED':\n"
+        "        raise errors.KeyringError\n"
+        "    return {('orchestrator', 'RING'): 'from the keyring'}.get((service, name))\n"
+    )
+    (package / "errors.py").write_text("class KeyringError(Exception): pass\n")
+    monkeypatch.delitem(sys.modules, "keyring", raising=False)
+    monkeypatch.delitem(sys.modules, "keyring.errors", raising=False)
+    monkeypatch.syspath_prepend(package.parent)
+    found = secrets(directory, keyring=system_keyring())
+    assert found["TOKEN"] == "from a file"
+    assert "keyring" not in sys.modules
+    assert found["RING"] == "from the keyring"
+    assert "LOCKED" not in found
+    for name in ("keyring", "keyring.errors"):
+        monkeypatch.delitem(sys.modules, name)
