@@ -10,6 +10,7 @@ from orchestrator.cli import output
 from orchestrator.cli.effective import lines_of
 from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
+from orchestrator.cli.times import shown
 from orchestrator.commands import effective as effective_profiles
 from orchestrator.commands import profiles
 from orchestrator.commands import tools as available
@@ -88,6 +89,15 @@ def _details(profile: profiles.ProfileDetails) -> Iterator[RenderableType]:
     )
     if profile.system_prompt_suffix:
         yield output.text(f"\n{profile.system_prompt_suffix}")
+    if profile.history:
+        yield output.text("")
+        yield output.table(
+            ("accepted", "commit", "by"),
+            (
+                (shown(one.accepted_at) or "", (one.commit or "-")[:12], one.author or "-")
+                for one in profile.history
+            ),
+        )
 
 
 def _effective(found: effective_profiles.Effective) -> Iterator[RenderableType]:

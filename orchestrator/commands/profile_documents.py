@@ -11,11 +11,12 @@ from orchestrator.domain.errors import AlreadyExists, Conflict, InvalidInput, No
 from orchestrator.domain.modes import DEFAULT_HARNESS
 from orchestrator.domain.profile import AgentProfile
 from orchestrator.domain.tools import EMBEDDED_NAMES, EMBEDDED_SERVER
-from orchestrator.store import profiles, servers
+from orchestrator.store import profiles, revisions, servers
 from orchestrator.store.database import Transaction
 from orchestrator.vault.change import Change, carry_out, read_file
 from orchestrator.vault.document import Parsed, parse
-from orchestrator.vault.layout import Address, path_of
+from orchestrator.vault.layout import Address, path_of, place_of
+from orchestrator.vault.plan import digest_of
 from orchestrator.vault.problem import Rejected
 from orchestrator.vault.render import NotWritable, edit, render
 
@@ -107,6 +108,15 @@ def written(address: Address, wanted: AgentProfile, current: Parsed | None = Non
 async def save(use: Use, *changes: Change) -> None:
     """Write documents and see to it that they hold. Raises what `vault.change.carry_out` raises."""
     await carry_out(use.host.vault, changes, use.sync)
+    await use.database.run(_sign, changes, use.caller.name)
+
+
+def _sign(tx: Transaction, changes: Sequence[Change], author: str) -> None:
+    for change in changes:
+        place = place_of(change.path)
+        if change.after is not None and isinstance(place, Address) and place.kind == "profile":
+            digest = digest_of(change.after)
+            revisions.record_author(tx, place.id, project_id=place.project_id, digest=digest, author=author)
 
 
 def name_is_free(tx: Transaction, profile: AgentProfile) -> None:

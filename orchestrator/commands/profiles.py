@@ -1,6 +1,6 @@
 """Commands that look at profiles: all, one, and what one comes to in a project."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,12 @@ from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.profile import AgentProfile
-from orchestrator.store import profiles
+from orchestrator.store import profiles, revisions
 from orchestrator.store.database import Transaction
+from orchestrator.store.revisions import Revision
+
+SHOWN = 10
+"""Revisions in the details of a profile."""
 
 INHERITED = "(default)"
 """Shown for a model or permission mode that a profile leaves to its harness."""
@@ -45,6 +49,17 @@ class GetProfile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileRevision:
+    """A content of the document: when it was accepted, and as far as is known which commit or who brought it.
+    `accepted_at` is Unix seconds."""
+
+    digest: str
+    accepted_at: float
+    commit: str | None = None
+    author: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProfileDetails:
     """Every field as the document says it; limits and lists that inherit are null or empty."""
 
@@ -67,6 +82,8 @@ class ProfileDetails:
     install: Mapping[str, Any]
     problem: str | None = field(default=None, metadata=OPTIONAL)
     """What is wrong with its document now, when this is the last good revision."""
+    history: tuple[ProfileRevision, ...] = field(default=(), metadata=OPTIONAL)
+    """What was accepted last, newest first."""
 
 
 async def list_profiles(use: Use, request: ListProfiles) -> ProfileList:
@@ -88,7 +105,8 @@ async def get_profile(use: Use, request: GetProfile) -> ProfileDetails:
                 f"profile {profile_id} not found; `orchestrator profile list` shows those there are",
                 field="profile_id",
             )
-        return _details(profile, profiles.problem(tx, profile_id))
+        known = revisions.history(tx, profile_id, limit=SHOWN)
+        return _details(profile, profiles.problem(tx, profile_id), known)
 
     return await use.database.read(read)
 
@@ -105,7 +123,7 @@ def summary(profile: AgentProfile) -> ProfileSummary:
     )
 
 
-def _details(profile: AgentProfile, problem: str | None) -> ProfileDetails:
+def _details(profile: AgentProfile, problem: str | None, known: Sequence[Revision]) -> ProfileDetails:
     return ProfileDetails(
         id=profile.id,
         name=profile.name,
@@ -125,6 +143,12 @@ def _details(profile: AgentProfile, problem: str | None) -> ProfileDetails:
         settings=profile.settings or {},
         install=profile.install.to_dict(),
         problem=problem,
+        history=tuple(
+            ProfileRevision(
+                digest=one.digest, accepted_at=one.accepted_at, commit=one.commit, author=one.author
+            )
+            for one in known
+        ),
     )
 
 

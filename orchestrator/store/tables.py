@@ -33,7 +33,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -79,7 +79,10 @@ profile_revisions: Final = Table(
     Column("digest", Text, nullable=False),
     json_document("content"),
     moment("created_at"),
+    Column("commit_id", Text),
+    Column("author", Text),
     Index("profile_revisions_by_profile", "profile_id", "project_id", "id"),
+    partial("profile_revisions_without_commit", "id", where="commit_id IS NULL"),
     sqlite_autoincrement=True,
 )
 

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from orchestrator.vault.git import leftovers, status
 from orchestrator.vault.git.address import masked
 from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
 from orchestrator.vault.git.commit import commit_edits
+from orchestrator.vault.git.origin import Brought, origins
 from orchestrator.vault.git.process import GitFailed, Leash
 from orchestrator.vault.git.remote import (
     Remote,
@@ -29,6 +30,7 @@ from orchestrator.vault.git.remote import (
 from orchestrator.vault.git.replay import Conflicted, join
 from orchestrator.vault.git.repository import OWN, Repository
 from orchestrator.vault.git.state import ConflictFile, CycleEnded, GitState, GitStatus, Keep, classify
+from orchestrator.vault.plan import digest_of
 
 log = structlog.get_logger()
 
@@ -124,6 +126,20 @@ class GitVault:
         except CycleEnded as ended:
             raise Conflict(ended.message) from None
         return files
+
+    def origins(self, wanted: Mapping[str, Set[str]]) -> tuple[float, dict[tuple[str, str], Brought]]:
+        """By path and digest, the commit that brought this content; and when the last cycle that went
+        through began."""
+        last = self.status()
+        if last.state is GitState.OFF:
+            return 0.0, {}
+        try:
+            with closing(self._repository()) as repo:
+                refuse_unsafe_configuration(repo.configuration())
+                return last.synced_at or 0.0, origins(repo, wanted, digest_of)
+        except (CycleEnded, GitFailed) as error:
+            log.warning("vault.git_history_unread", error=str(error))
+            return 0.0, {}
 
     def stop(self) -> None:
         """End a cycle that runs in another thread, and every later one. What it did not finish is taken up
