@@ -14,7 +14,7 @@ import structlog
 from orchestrator.commands.migration import migrate
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import Conflict, OrchestratorError
 from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.secret import needed
@@ -28,13 +28,17 @@ from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.settings.secrets import Secrets, directory_of, system_keyring
 from orchestrator.store import vault as documents
-from orchestrator.store.database import Database, open_database
+from orchestrator.store.database import Database, Transaction, open_database
+from orchestrator.store.duties import Duty
+from orchestrator.vault import duty
+from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.cycle import GitOptions, GitVault
 from orchestrator.vault.git.follow import follow_remote
 from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.duties import on_duty
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
@@ -73,7 +77,7 @@ async def opened(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_database(settings.database_url)
     try:
-        vault = VaultSync(database=database, root=settings.vault_path)
+        vault = VaultSync(database=database, root=settings.vault_path, candidate=_candidate(settings))
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
         if not settings.vault_path.exists() and not (await database.read(documents.known)).documents:
             await asyncio.to_thread(seed, settings.vault_path)
@@ -109,7 +113,7 @@ async def running(
         if (settings.vault_path / RECORD).exists():
             await asyncio.to_thread(seed, settings.vault_path)
         await _bring_up_to_date(settings)
-        await app.vault.run_once()
+        await _first_look(app)
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             address = None if door is None else await stack.enter_async_context(door(app))
@@ -145,14 +149,48 @@ async def _bring_up_to_date(settings: Settings) -> None:
 
 
 def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
-    vault = app.settings.vault
+    candidate = _candidate(app.settings)
     duties = [
-        keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds),
-        follow_remote(app.git, app.vault.run_once, seconds=vault.git.interval_seconds),
+        on_duty(
+            app.database,
+            duty.NAME,
+            holder=candidate.holder,
+            work=partial(_keep_the_vault, app),
+            lease_seconds=duty.LEASE_SECONDS,
+            takes_over=candidate.takes_over,
+        )
     ]
     if (seconds := watchdog_seconds()) is not None:
         duties.append(_feed_the_watchdog(seconds))
     return duties
+
+
+def _candidate(settings: Settings) -> duty.Candidate:
+    return duty.Candidate(
+        holder=f"{settings.worker.name}:{settings.vault_path}", takes_over=settings.vault.takes_over
+    )
+
+
+async def _first_look(app: App) -> None:
+    try:
+        await app.vault.run_once()
+    except Conflict as error:
+        log.info("vault.not_leading", message=str(error))
+
+
+async def _keep_the_vault(app: App, _duty: Duty) -> None:
+    """For as long as this host's vault defines the profiles."""
+    vault = app.settings.vault
+    git = git_vault(app.settings)  # its own, which ends with this
+    attribution = Attribution(app.database, git)
+
+    async def look() -> None:
+        await app.vault.run_once()
+        await attribution.look()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds))
+        group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds))
 
 
 async def _feed_the_watchdog(seconds: float) -> None:
@@ -189,6 +227,7 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
         database=app.database,
         sync=app.vault.run_once,
         git=app.git,
+        lead=partial(app.database.run, _lead, _candidate(app.settings)),
         host=host(app.settings, app.secrets, database=app.database.place),
         clock=clock,
         random=random,
@@ -196,6 +235,10 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
         ceiling=app.ceiling,
         probe=partial(_probe, app.secrets, clock, program_path(app.settings.home, os.environ.get("PATH"))),
     )
+
+
+def _lead(tx: Transaction, candidate: duty.Candidate) -> None:
+    duty.must_take(tx, candidate)
 
 
 async def _probe(

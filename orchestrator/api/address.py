@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.errors import ConfigurationError
 
@@ -16,6 +16,8 @@ class Address:
     allowed_hosts: tuple[str, ...] = ()
     allow_remote: bool = False
     open_health: bool = False
+    webhook_secret: str | None = field(default=None, repr=False)
+    """What git hosts sign their calls with."""
 
 
 def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:

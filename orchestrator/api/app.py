@@ -18,6 +18,7 @@ from orchestrator.api.resources import PREFIX
 from orchestrator.api.routes import routes
 from orchestrator.api.security import HEALTH_PATHS, Guard
 from orchestrator.api.stream import Stream, sse, websocket
+from orchestrator.api.webhook import Webhook
 from orchestrator.commands.authentication import authenticate
 from orchestrator.commands.use import Use
 
@@ -30,6 +31,7 @@ def create_app(
     mounts: Iterable[BaseRoute] = (),
     with_worker: bool = False,
     open_health: bool = False,
+    webhook: Webhook | None = None,
 ) -> ASGIApp:
     """Answers on `hosts` only, to whoever shows a token; `hub` must be running meanwhile.
 
@@ -46,12 +48,14 @@ def create_app(
             Route(f"{PREFIX}/events", Stream(hub, sse), methods=["GET"]),
             WebSocketRoute(f"{PREFIX}/ws", Stream(hub, websocket)),
             *operation.routes(use, Metrics(use, hub), with_worker=with_worker),
+            *([] if webhook is None else [webhook.route]),
             *mounts,
         ],
         exception_handlers={HTTPException: _unknown},
     )
     inner.router.redirect_slashes = False
-    return Guard(inner, hosts=hosts, identify=identify, open_paths=tuple(HEALTH_PATHS) if open_health else ())
+    open_paths = (*(HEALTH_PATHS if open_health else ()), *(webhook.open_paths if webhook else ()))
+    return Guard(inner, hosts=hosts, identify=identify, open_paths=open_paths)
 
 
 async def _unknown(_request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from orchestrator.api import schemas
 from orchestrator.api.problems import MEDIA_TYPE, TITLES
 from orchestrator.api.resources import PREFIX, RESOURCES, Resource
 from orchestrator.api.schemas import Schema
+from orchestrator.api.webhook import PATH
 from orchestrator.commands.surface import COMMANDS
 from orchestrator.commands.wire import shape
 
@@ -149,6 +150,18 @@ def _others() -> Schema:
         f"{PREFIX}/openapi.json": look(
             "openapi", "This description.", _ok("application/json", {"type": "object"})
         ),
+        PATH: {
+            "post": {
+                "operationId": "webhook_vault",
+                "summary": "Look at the vault's remote soon; for git hosts, which sign what they send.",
+                "tags": ["operation"],
+                "requestBody": {"required": False, "content": {"*/*": {"schema": {}}}},
+                "responses": {
+                    "202": {**_ok("application/json", health), "description": "It will be looked at."},
+                    **_problems(),
+                },
+            }
+        },
         "/metrics": look("metrics", "Figures for Prometheus.", _ok("text/plain", text)),
         "/healthz": look("healthz", "Whether the process lives.", _ok("application/json", health)),
         "/readyz": look(

@@ -36,13 +36,14 @@ def serving(
 
 
 def _address(loaded: "Settings") -> Address:
-    wanted = loaded.api
+    wanted, secret = loaded.api, loaded.vault.git.webhook_secret
     return Address(
         host=str(wanted.host),
         port=wanted.port,
         allowed_hosts=wanted.allowed_hosts,
         allow_remote=wanted.allow_remote,
         open_health=wanted.open_health,
+        webhook_secret=None if secret is None else secret.get_secret_value(),
     )
 
 

@@ -110,6 +110,7 @@ async def delete_profile(use: Use, request: DeleteProfile) -> ProfileDeleted:
     """Remove a profile; tasks, projects and schedules that named it name none then."""
     address = documents.address_of(checks.check_id(request.profile_id, "profile_id"))
     path = path_of(address)
+    await use.lead()
     async with locked(use.host.vault):
         data = await read_file(use.host.vault, path)
         gone = Change(path=path, before=data, after=None)

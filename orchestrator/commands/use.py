@@ -49,6 +49,10 @@ class Host:
     install_seconds: float = 300.0
 
 
+async def _alone() -> None:
+    """Where there is one vault only, it leads."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
     """Built once for each process by who composes it; commands reach nothing else."""
@@ -69,3 +73,5 @@ class Use:
     """Start servers and ask for their tools, side by side; `None` where none can be started."""
     git: "GitVault | None" = None
     """The vault as a clone; `None` where nothing is ever synced."""
+    lead: Callable[[], Awaitable[None]] = _alone
+    """Take the vault's duty; raises Conflict while another host's vault has it."""

@@ -9,6 +9,7 @@ from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import Conflict
 from orchestrator.store import vault as store
+from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.state import ConflictFile, GitState, GitStatus, Keep
 from orchestrator.vault.sync import SyncReport
 
@@ -81,8 +82,12 @@ class ConflictResolved:
 async def vault_sync(use: Use, request: SyncVault) -> VaultSynced:
     """Exchange edits with the remote when the vault is a clone, then read it and record what changed."""
     del request
+    await use.lead()
     git = None if use.git is None else await asyncio.to_thread(use.git.run_once)
-    return _synced(await use.sync(), _known(git))
+    report = await use.sync()
+    if use.git is not None and _known(git) is not None:
+        await Attribution(use.database, use.git).look()
+    return _synced(report, _known(git))
 
 
 async def vault_status(use: Use, request: LookAtVault) -> VaultStatus:

@@ -38,6 +38,11 @@ class VaultGitSettings(Section):
         default=None, description="The remote's branch; absent: that of the branch that is checked out."
     )
     interval_seconds: Positive = Field(default=60.0, description="How often the remote is looked at.")
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="What a git host signs its calls with; absent: whoever calls needs a token.",
+    )
 
 
 class VaultSettings(Section):
@@ -45,6 +50,10 @@ class VaultSettings(Section):
         default=None, description="The vault's directory; absent: `vault` in the home directory."
     )
     scan_seconds: Positive = Field(default=5.0, description="How often the whole vault is looked at again.")
+    takes_over: bool = Field(
+        default=True,
+        description="Whether this host's vault defines the profiles once the host that did so is away.",
+    )
     git: VaultGitSettings = VaultGitSettings()
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -21,9 +21,12 @@ class Duty:
     lease_until: float
 
 
-def take(tx: Connection, name: str, *, holder: str, now: float, lease_seconds: float) -> Duty | None:
+def take(
+    tx: Connection, name: str, *, holder: str, now: float, lease_seconds: float, takes_over: bool = True
+) -> Duty | None:
     """The duty, when nobody else holds it; of one that we hold already, the same with a longer lease.
-    `now` is the database's, see `queue.clock`. `None` while it is another's."""
+    Without `takes_over` it is also left to whoever held it last. `now` is the database's, see `queue.clock`.
+    `None` while it is another's."""
     until = now + lease_seconds
     insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
     ours = (duties.c.worker == holder) & (duties.c.lease_until > now)
@@ -37,7 +40,7 @@ def take(tx: Connection, name: str, *, holder: str, now: float, lease_seconds: f
                 "fence": case((ours, duties.c.fence), else_=duties.c.fence + 1),
                 "lease_until": until,
             },
-            where=or_(duties.c.worker == holder, duties.c.lease_until <= now),
+            where=or_(duties.c.worker == holder, (duties.c.lease_until <= now) & literal(takes_over)),
         )
         .returning(duties.c.fence)
     ).scalar()

@@ -13,8 +13,9 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.tools import EMBEDDED_NAMES
 from orchestrator.domain.vault import Accepted, Document, Rejected, VaultChanges, VaultKnown
 from orchestrator.store import vault as store
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, Transaction
 from orchestrator.vault import document, server_document
+from orchestrator.vault.duty import Candidate, must_take
 from orchestrator.vault.files import FileFound, Tree, VaultUnavailable, read_tree
 from orchestrator.vault.layout import Address, place_of
 from orchestrator.vault.plan import after, decide, digest_of, document_at, is_good, to_parse
@@ -64,11 +65,14 @@ class VaultSync:
         *,
         clock: Callable[[], float] = time.time,
         known_tools: Collection[str] = EMBEDDED_NAMES,
+        candidate: Candidate | None = None,
     ) -> None:
+        """With `candidate`, nothing is written while another host's vault defines the profiles."""
         self.root = root
         self._database = database
         self._clock = clock
         self._known_tools = known_tools
+        self._candidate = candidate
         self._seen: dict[str, tuple[FileFound, str]] = {}
         self._known: tuple[int, VaultKnown] | None = None
         """What the database said last, and the stamp that tells whether it still says so."""
@@ -115,12 +119,17 @@ class VaultSync:
         if changes.empty:
             return
         before, self._known = self._known, None  # whatever fails, it is asked anew
-        count = await self._database.run(store.apply, changes, self._clock())
+        count = await self._database.run(self._apply, changes)
         written = after(known, changes)
         if before is None or written is None:
             return
         stamp = await self._database.read(store.stamp_after, before[0], count)
         self._known = None if stamp is None else (stamp, written)
+
+    def _apply(self, tx: Transaction, changes: VaultChanges) -> int:
+        if self._candidate is not None:
+            must_take(tx, self._candidate)
+        return store.apply(tx, changes, self._clock())
 
     def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:
         """Everything that reads files or takes long; runs in a thread."""

@@ -23,16 +23,23 @@ Work = Callable[[Duty], Awaitable[None]]
 
 
 async def on_duty(
-    database: Database, name: str, *, holder: str, work: Work, lease_seconds: float = LEASE_SECONDS
+    database: Database,
+    name: str,
+    *,
+    holder: str,
+    work: Work,
+    lease_seconds: float = LEASE_SECONDS,
+    takes_over: bool = True,
 ) -> None:
     """Do `work` whenever nobody else holds the duty, until it returns by itself or this is cancelled.
 
     `work` is cancelled when the duty is lost, or when the database has been away for the length of a lease;
     it begins again once the duty is ours again. What it writes is fenced by `duties.must_hold`. Two with the
-    same `holder` count as one. Raises what `work` raises.
+    same `holder` count as one. Without `takes_over` it is left to whoever had it last. Raises what `work`
+    raises.
     """
     while True:
-        duty, until = await _wait_for(database, name, holder, lease_seconds)
+        duty, until = await _wait_for(database, name, holder, lease_seconds, takes_over)
         log.info("duty.taken", duty=name, fence=duty.fence)
         try:
             async with asyncio.timeout_at(until) as lease, asyncio.TaskGroup() as group:
@@ -48,12 +55,14 @@ async def on_duty(
             await _leave(database, duty)
 
 
-async def _wait_for(database: Database, name: str, holder: str, lease_seconds: float) -> tuple[Duty, float]:
+async def _wait_for(
+    database: Database, name: str, holder: str, lease_seconds: float, takes_over: bool
+) -> tuple[Duty, float]:
     """The duty, and when its lease is over by the loop's clock: counted from before it was asked for."""
     while True:
         asked = asyncio.get_running_loop().time()
         try:
-            duty = await database.run(_take, name, holder, lease_seconds)
+            duty = await database.run(_take, name, holder, lease_seconds, takes_over)
         except DatabaseUnavailable as error:
             log.warning("duty.not_taken", duty=name, error=str(error))
             duty = None
@@ -84,8 +93,9 @@ async def _leave(database: Database, duty: Duty) -> None:
             await database.run(duties.give_up, duty)
 
 
-def _take(tx: Transaction, name: str, holder: str, lease_seconds: float) -> Duty | None:
-    return duties.take(tx, name, holder=holder, now=queue.clock(tx), lease_seconds=lease_seconds)
+def _take(tx: Transaction, name: str, holder: str, lease_seconds: float, takes_over: bool) -> Duty | None:
+    now = queue.clock(tx)
+    return duties.take(tx, name, holder=holder, now=now, lease_seconds=lease_seconds, takes_over=takes_over)
 
 
 def _renew(tx: Transaction, duty: Duty, lease_seconds: float) -> bool:
