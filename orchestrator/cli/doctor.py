@@ -8,12 +8,16 @@ from rich.console import RenderableType
 
 from orchestrator import app
 from orchestrator.cli import exit_codes, output
+from orchestrator.cli.hints import typed
 from orchestrator.cli.session import settings, use
 from orchestrator.commands import doctor as examining
 from orchestrator.commands.use import Host
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.settings import Settings
+
+WIDTH = 80
+"""Columns of the findings at most."""
 
 _STYLES = {
     examining.Verdict.OK: "green",
@@ -63,6 +67,17 @@ def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:
         )
         for finding in found.findings
     )
-    yield output.table(("", "what", "found"), rows)
-    if found.healthy:
-        yield output.text("\nready; start with: orchestrator up", "dim")
+    # As wide as a terminal usually is, in a pipe too: this is to be read, and --json is for programs.
+    yield output.table(("", "what", "found"), rows, width=min(WIDTH, output.console().width))
+    yield output.text("")
+    if found.ready:
+        yield output.text(f"ready; start with: {typed('up')}", "green")
+    elif found.healthy:
+        yield output.text(
+            "sound, but not ready: there are no credentials.\n"
+            f"  with a model: export ANTHROPIC_API_KEY=... and then {typed('up')}\n"
+            f"  without one:  {typed('up --rehearse')}",
+            "yellow",
+        )
+    else:
+        yield output.text("not ready: correct what is marked as a fault", "red")

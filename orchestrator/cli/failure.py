@@ -55,9 +55,30 @@ def unexpected(error: Exception, *, as_json: bool) -> int:
         where = "the details are above"
     else:
         where = f"the details are in {_kept(details)}; ORCHESTRATOR_DEBUG=1 prints them"
-    name = type(error).__name__
-    _tell(problem(OrchestratorError(f"a fault of the program ({name}: {error}); {where}")), as_json=as_json)
+    said = _named(error)
+    if (first := _innermost(error)) is not error:
+        said += f", from {_named(first)}"
+    _tell(problem(OrchestratorError(f"a fault of the program ({said}); {where}")), as_json=as_json)
     return exit_codes.BUG
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Where it began: what is loaded lazily, or ran beside others, fails in the words of who asked for it."""
+    seen = {id(error)}
+    while True:
+        before = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else _before(error)
+        if before is None or id(before) in seen:
+            return error
+        seen.add(id(before))
+        error = before
+
+
+def _before(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _debugging() -> bool:

@@ -1,9 +1,10 @@
 """Results on stdout: JSON for programs, text for people, nothing that a terminal would obey."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -26,11 +27,30 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+class _Trimmed:
+    """Without the blanks that fill a column up to its width: one long value would pad every line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        self._out.write(_FILLED.sub("", text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+_FILLED = re.compile(r" +$", re.MULTILINE)
+
+
 def console() -> Console:
     """Where text for people goes. Markup, emoji codes and highlighting are off: text is only text."""
     out = sys.stdout
-    width = None if out.isatty() else PIPE_WIDTH
-    return _Console(file=out, markup=False, emoji=False, highlight=False, width=width)
+    if out.isatty():
+        return _Console(file=out, markup=False, emoji=False, highlight=False)
+    trimmed = cast(TextIO, _Trimmed(out))
+    return _Console(file=trimmed, markup=False, emoji=False, highlight=False, width=PIPE_WIDTH)
 
 
 def show(result: Result, render: Callable[[Result], Iterable[RenderableType]]) -> None:
@@ -54,9 +74,9 @@ def text(value: object, style: str = "") -> Text:
     return Text(visible(str(value)), style=style)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Columns under headers; cells that are `Text` keep their style."""
-    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None) -> Table:
+    """Columns under headers; cells that are `Text` keep their style. As wide as needed, or just `width`."""
+    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="bold", width=width)
     for header in headers:
         grid.add_column(header, overflow="fold")
     for row in rows:

@@ -19,6 +19,9 @@ FREE_BYTES = 1 << 30
 """Less than this on the disk of the home directory is worth a warning: transcripts and checkouts grow."""
 
 
+CREDENTIALS = "credentials"
+
+
 class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"
@@ -44,6 +47,8 @@ class Examine:
 class Diagnosis:
     healthy: bool
     """No finding is a fault."""
+    ready: bool
+    """Healthy, and there are credentials: tasks can be worked on by a model."""
     findings: tuple[Finding, ...]
 
 
@@ -57,9 +62,9 @@ async def doctor(use: Use, request: Examine) -> Diagnosis:
 
 
 def diagnosis(*findings: Finding) -> Diagnosis:
-    return Diagnosis(
-        healthy=all(finding.verdict is not Verdict.FAULT for finding in findings), findings=findings
-    )
+    healthy = all(finding.verdict is not Verdict.FAULT for finding in findings)
+    credentials = all(finding.verdict is Verdict.OK for finding in findings if finding.subject == CREDENTIALS)
+    return Diagnosis(healthy=healthy, ready=healthy and credentials, findings=findings)
 
 
 def fault(subject: str, error: OrchestratorError) -> Finding:
@@ -93,14 +98,14 @@ def _cli(host: Host) -> Finding:
 def _credentials(host: Host) -> Finding:
     if host.credentials is not None:
         return Finding(
-            subject="credentials", verdict=Verdict.OK, found=f"present, from {host.credentials}; not tried"
+            subject=CREDENTIALS, verdict=Verdict.OK, found=f"present, from {host.credentials}; not tried"
         )
     return Finding(
-        subject="credentials",
+        subject=CREDENTIALS,
         verdict=Verdict.WARNING,
-        found="none",
-        advice="Set ANTHROPIC_API_KEY or `claude.api_key`; without, only a rehearsal works: "
-        "`orchestrator rehearse`.",
+        found="none: tasks are held until there are some",
+        advice="Set ANTHROPIC_API_KEY or `claude.api_key` and start the worker anew. Without, only a "
+        "rehearsal works: `orchestrator up --rehearse`.",
     )
 
 

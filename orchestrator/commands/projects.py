@@ -106,7 +106,8 @@ async def create_project(use: Use, request: CreateProject) -> ProjectCreated:
 
     def write(tx: Transaction) -> None:
         if projects.get(tx, wanted.id) is not None:
-            raise AlreadyExists(f"project {wanted.id} already exists", field="id")
+            way_out = f"change it with `orchestrator project edit {wanted.id}`, or choose another id"
+            raise AlreadyExists(f"project {wanted.id} already exists; {way_out}", field="id")
         known_profile(tx, wanted.default_profile_id, "default_profile_id")
         projects.create(tx, wanted)
         events.append(tx, _event("project.created", wanted.id, now))

@@ -10,6 +10,7 @@ from orchestrator.cli import exit_codes
 from orchestrator.domain.attempt import Usage
 from orchestrator.domain.outcome import Completed
 from orchestrator.domain.settle import settle
+from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.store import queue, settling
 from orchestrator.store.database import open_database
 
@@ -270,6 +271,24 @@ def test_a_fault_of_ours_is_one_line_and_a_file(cli, monkeypatch: pytest.MonkeyP
     kept.unlink()
     monkeypatch.setenv("ORCHESTRATOR_DEBUG", "1")
     assert "Traceback" in cli("config", "show").err
+
+
+def test_the_doctor_says_what_is_missing_for_work_in_80_columns(cli, monkeypatch) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    ran = cli("doctor")
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "not ready: there are no credentials" in ran.out
+    assert "up --rehearse" in ran.out
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    assert "ready; start with:" in cli("doctor").out
+    assert cli("doctor", "--json").json["ready"] is True
+
+
+def test_in_a_pipe_no_line_is_filled_up_with_blanks(acme) -> None:
+    task_id = add(acme, "--title", "short", "--prompt", "x" * 300)
+    lines = acme("task", "show", task_id).out.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_json_on_stdout_is_one_document_and_only_ascii(acme) -> None:

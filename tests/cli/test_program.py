@@ -77,12 +77,33 @@ def test_help_needs_neither_database_nor_pydantic_nor_the_agents(environment: di
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_fault_in_what_is_loaded_lazily_names_where_it_began(environment: dict[str, str]) -> None:
+    code = (
+        "import sys; from orchestrator.cli.main import run; sys.modules['orchestrator.logs'] = None;"
+        "sys.exit(run(['up']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"ORCHESTRATOR_DEBUG": "1"},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+    assert done.returncode == exit_codes.BUG
+    last = done.stderr.splitlines()[-1]
+    assert "Cannot import module 'orchestrator.cli.up'" in last
+    assert "import of orchestrator.logs halted" in last or "cannot import name 'logs'" in last
+
+
 def test_results_go_to_stdout_errors_to_stderr_and_codes_to_the_shell(environment: dict[str, str]) -> None:
     made = run(environment, "project", "add", "acme", "--json")
     assert (made.returncode, json.loads(made.stdout)["created"], made.stderr) == (0, "acme", "")
     again = run(environment, "project", "add", "acme", "--json")
     assert (again.returncode, again.stdout) == (exit_codes.REFUSED, "")
-    assert json.loads(again.stderr)["detail"] == "project acme already exists"
+    assert json.loads(again.stderr)["detail"] == (
+        "project acme already exists; change it with `orchestrator project edit acme`, or choose another id"
+    )
 
 
 def test_a_prompt_of_two_mebibytes_comes_through_stdin(environment: dict[str, str]) -> None:
