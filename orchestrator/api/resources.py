@@ -52,12 +52,22 @@ PATCH  /profiles/{profile_id}                      edit_profile
 DELETE /profiles/{profile_id}                      delete_profile
 GET    /profiles/{profile_id}/check                check_profile
 POST   /profiles/{profile_id}/install              install_profile
+POST   /profiles/{profile_id}/export               export_profile
+POST   /profiles/import                            import_profile
 GET    /tools                                      list_available_tools
+GET    /mcp-servers                                list_mcp_servers
+POST   /mcp-servers                                create_mcp_server
+GET    /mcp-servers/{name}                         get_mcp_server
+PATCH  /mcp-servers/{name}                         edit_mcp_server
+DELETE /mcp-servers/{name}                         delete_mcp_server
+POST   /mcp-servers/{name}/probe                   probe_mcp_server
+GET    /mcp-tools                                  list_mcp_tool_catalog
 GET    /tokens                                     list_tokens
 POST   /tokens                                     create_token
 DELETE /tokens/{token}                             revoke_token
 GET    /vault                                      vault_status
 POST   /vault/sync                                 vault_sync
+POST   /vault/resolve                              vault_resolve
 GET    /doctor                                     doctor
 """
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-EXAMPLES = 6
+EXAMPLES = 4
 """For each operation. A limit in seconds instead is shared out among the operations, and on a busy machine an
 operation's share ends before anything but its first few requests was sent."""
 LEFT_OUT = "|".join(
