@@ -80,7 +80,7 @@ async def opened(
         vault = VaultSync(database=database, root=settings.vault_path, candidate=_candidate(settings))
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
         if not settings.vault_path.exists() and not (await database.read(documents.known)).documents:
-            await asyncio.to_thread(seed, settings.vault_path)
+            await _begin_vault(settings)
             await vault.run_once()
         yield App(
             settings=settings,
@@ -127,6 +127,14 @@ async def running(
                 await work
                 for task in beside:
                     task.cancel()
+
+
+async def _begin_vault(settings: Settings) -> None:
+    """The configuration's own profiles come first, so that none of the starter vault stands in their way."""
+    if settings.agent_profiles is not None:
+        settings.vault_path.mkdir(parents=True, exist_ok=True)
+        await _bring_up_to_date(settings)
+    await asyncio.to_thread(seed, settings.vault_path)
 
 
 async def _bring_up_to_date(settings: Settings) -> None:

@@ -71,11 +71,13 @@ async def _migrate_vault(loaded: "Settings", from_config: Path | None, *, lookin
         now=time.time(),
     )
     if looking:
-        return await migrate() if loaded.vault_path.is_dir() else ()
-    async with use() as ready:  # a new home gets its vault here
+        return await migrate()
+    known = len(migration.read_record(loaded.home).steps)
+    async with use() as ready:  # a new home gets its vault here, with the profiles of its configuration
+        first = migration.read_record(loaded.home).steps[known:]
         steps = await migrate()
         await ready.sync()
-    return steps
+    return (*(Step(kind=step.kind, path=step.path, message=step.message) for step in first), *steps)
 
 
 def _told(done: Migrated) -> Iterator[RenderableType]:

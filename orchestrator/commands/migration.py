@@ -14,7 +14,7 @@ from orchestrator.domain.errors import ConfigurationError, OrchestratorError
 from orchestrator.domain.profile import AgentProfile
 from orchestrator.vault.change import locked, write_all
 from orchestrator.vault.layout import is_id, path_of
-from orchestrator.vault.migrate import Plan, Planner, Step, plan_documents
+from orchestrator.vault.migrate import Plan, Planner, Step, StepKind, plan_documents
 from orchestrator.vault.portable import KEY, load
 from orchestrator.vault.problem import shown
 from orchestrator.vault.write import write_file
@@ -30,7 +30,7 @@ class Recorded:
     """One step of an earlier migration; `at` is in Unix seconds."""
 
     at: float
-    kind: str
+    kind: StepKind
     path: str
     message: str
 
@@ -51,6 +51,8 @@ async def migrate(
     before. Nothing that is in the vault is ever replaced, but definitions of servers by their names. Raises
     VaultUnavailable, Conflict and OSError, and then nothing was changed.
     """
+    if dry_run and not await asyncio.to_thread(vault.is_dir):  # a new home: nothing is there to be in the way
+        return (await asyncio.to_thread(_plan_entries, vault, entries, ()))[0].steps
     async with locked(vault):
         record = await asyncio.to_thread(read_record, home)
         steps = await _migrate_documents(vault, dry_run=dry_run)

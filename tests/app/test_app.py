@@ -68,14 +68,22 @@ def test_packages_of_profiles_are_on_an_attempts_path_behind_the_systems(tmp_pat
 
 
 def test_profiles_of_an_older_configuration_hold_from_the_first_start_on(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("agent_profiles: {mine: {model: m}, bad: {max_turns: 0}}\n")
+    """Also one with the id of a profile of the starter vault, which comes with the others."""
+    (tmp_path / "config.yaml").write_text(
+        "agent_profiles: {mine: {model: m}, reviewer: {model: theirs}, bad: {max_turns: 0}}\n"
+    )
 
     async def start() -> str | None:
         stop = Stop()
         async with app.running(fresh(tmp_path), stop=stop) as started:
             mine = await started.database.read(profiles.get_profile, "mine")
             bad = await started.database.read(profiles.get_profile, "bad")
+            reviewer = await started.database.read(profiles.get_profile, "reviewer")
+            coder = await started.database.read(profiles.get_profile, "coder")
         assert bad is None
+        assert reviewer is not None
+        assert reviewer.model == "theirs"
+        assert coder is not None
         return mine and mine.model
 
     assert asyncio.run(start()) == "m"

@@ -71,3 +71,18 @@ def test_profiles_in_our_own_configuration_are_no_unknown_key_and_are_not_shown(
     assert shown.code == 0, shown.err
     assert "canary" not in shown.out
     assert "agent-types/mine/profile.md" in cli("migrate").out
+
+
+def test_a_new_home_says_before_what_it_will_take_from_its_configuration(cli, tmp_path: Path) -> None:
+    home = tmp_path / "new-home"
+    home.mkdir()
+    (home / "config.yaml").write_text("agent_profiles: {mine: {model: m}, reviewer: {model: theirs}}\n")
+    planned = cli("migrate", "--dry-run", "--json", f"--home={home}").json["steps"]
+    assert {step["path"] for step in planned} == {
+        f"agent-types/{id}/profile.md" for id in ("mine", "reviewer")
+    }
+    assert not (home / "vault").exists()
+    done = cli("migrate", "--json", f"--home={home}").json["steps"]
+    assert done == planned
+    assert cli("migrate", "--json", f"--home={home}").json["steps"] == []
+    assert "reviewer" in cli("migrate", "--report", f"--home={home}").out
