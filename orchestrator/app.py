@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.errors import Conflict, OrchestratorError
 from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.retention import Keep
 from orchestrator.domain.secret import needed
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import CLAUDE_DEFAULTS, CREDENTIALS, ClaudeAdapterConfig, Timers
@@ -41,6 +43,7 @@ from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.duties import on_duty
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
+from orchestrator.worker.retention import Retention, keep_bounded
 from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
@@ -168,6 +171,8 @@ def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
             takes_over=candidate.takes_over,
         )
     ]
+    if app.settings.retention.enabled:
+        duties += _retention(app)
     if (seconds := watchdog_seconds()) is not None:
         duties.append(_feed_the_watchdog(seconds))
     return duties
@@ -199,6 +204,17 @@ async def _keep_the_vault(app: App, _duty: Duty) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds))
         group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds))
+
+
+def _retention(app: App) -> list[Coroutine[Any, Any, None]]:
+    """The database's, which one process does for all, and that of the directories of this host."""
+    settings = app.settings.retention
+    keep = Keep(**settings.model_dump(exclude={"enabled", "interval_seconds"}))
+    holder = f"{app.settings.worker.name}-{uuid.uuid4().hex[:12]}"
+    retention = Retention(database=app.database, keep=keep)
+    return [
+        keep_bounded(retention, app.database, holder=holder, seconds=settings.interval_seconds),
+    ]
 
 
 async def _feed_the_watchdog(seconds: float) -> None:

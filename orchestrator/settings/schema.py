@@ -13,6 +13,9 @@ from orchestrator.settings.policy import checked_allowed, checked_denied, checke
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Days = Annotated[float, Field(ge=0)] | None
+Rows = Annotated[int, Field(ge=0)] | None
+Size = Annotated[float, Field(ge=0)] | None
 ClaudeMode = Annotated[str, AfterValidator(lambda mode: checked_mode(mode, "claude"))]
 
 
@@ -169,6 +172,47 @@ class ApiSettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    """How long what is kept. An age or a size of `null`: without end."""
+
+    enabled: bool = Field(default=True, description="Whether anything is ever archived or removed unasked.")
+    interval_seconds: Positive = Field(default=3600.0, description="How often this is looked at.")
+    archive_after_days: Days = Field(
+        default=14.0, description="Ended tasks move to the archive after so long."
+    )
+    archived_days: Days = Field(
+        default=365.0, description="Archived tasks are removed after so long, with their attempts."
+    )
+    archived_rows: Rows = Field(default=1_000_000, description="Archived tasks at most.")
+    attempts_days: Days = Field(
+        default=180.0, description="Ended attempts, except the latest of a task that is not archived."
+    )
+    messages_days: Days = Field(default=30.0, description="What agents said, since the attempt ended.")
+    messages_mb: Size = Field(default=4096.0, description="What agents said, all of it; MiB.")
+    events_days: Days = Field(default=30.0, description="Events.")
+    events_rows: Rows = Field(default=1_000_000, description="Events at most.")
+    audit_days: Days = Field(default=365.0, description="Entries of the audit.")
+    audit_rows: Rows = Field(default=1_000_000, description="Entries of the audit at most.")
+    tokens_days: Days = Field(default=30.0, description="Tokens, since they were revoked or ran out.")
+    revisions_days: Days = Field(
+        default=365.0, description="Earlier revisions of profiles; the last good one of each stays."
+    )
+    revisions_kept: Rows = Field(default=100, description="Revisions of one profile at most.")
+    scratch_days: Days = Field(
+        default=2.0, description="Files of attempts except transcripts, on this host, since the task ended."
+    )
+    transcripts_days: Days = Field(default=30.0, description="Transcripts of sessions, since the task ended.")
+    transcripts_mb: Size = Field(
+        default=4096.0, description="Directories of attempts at ended tasks, all of them; MiB."
+    )
+    checkouts_days: Days = Field(
+        default=14.0, description="Checkouts and worktrees of tasks, since the task ended."
+    )
+    checkouts_mb: Size = Field(
+        default=20_480.0, description="Checkouts and worktrees of ended tasks, all of them; MiB."
+    )
+
+
 class LogSettings(Section):
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal."
@@ -207,6 +251,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     install: InstallSettings = InstallSettings()
     api: ApiSettings = ApiSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
