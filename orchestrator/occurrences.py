@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from heapq import heappop, heappush
 from typing import Final
 
 from orchestrator.domain.errors import InvalidInput
@@ -28,9 +29,13 @@ HORIZON: Final = timedelta(days=40 * 366)
 """How far ahead a cron expression is searched: a 29 February on a given weekday comes every 40 years at the
 latest, counting the century without one."""
 
+CHANGE: Final = 3 * 3600.0
+"""Seconds within which a change of clocks is over; none is larger than that."""
+
 MOST_SECONDS: Final = 10 * 366 * 86_400.0
 LATEST: Final = 32_503_680_000.0
 """The year 3000: nothing is computed beyond it."""
+YEAR_OF_LATEST: Final = 3000
 
 LABELS: Final = {"day": "day of the month", "day_of_week": "weekday"}
 _PART: Final = re.compile(r"\*(?:/\d+)?|\d+(?:-\d+)?(?:/\d+)?|last|[a-z]{3}(?:-[a-z]{3})?")
@@ -100,7 +105,6 @@ def zone(name: str) -> tzinfo:
 
 
 def _interval_times(timing: Timing, after: float) -> Iterator[float]:
-    # Lazily, as loading it takes 4 MiB and most installations have no schedule.
     from apscheduler.triggers.interval import IntervalTrigger  # noqa: PLC0415 - loaded with the first schedule
 
     seconds = _seconds(timing.expression)
@@ -116,23 +120,49 @@ def _interval_times(timing: Timing, after: float) -> Iterator[float]:
 
 
 def _cron_times(timing: Timing, after: float) -> Iterator[float]:
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - loaded with the first schedule
-
+    """In order, although those that spring leaves out are put off beyond others, and those that autumn
+    repeats come after others of the first time."""
     fields = _cron(timing.expression)
     here = zone(timing.timezone)
-    trigger = CronTrigger(timezone=here, **fields)
     real_hours = fields["hour"].startswith("*")
-    last = after
-    while True:
-        # Asked anew each time, since the trigger's own way of going on depends on how it got there.
-        since = datetime.fromtimestamp(int(last) + 1, UTC).astimezone(here)
+    pending: list[float] = []
+    for wall in _walls(fields, _begin(after, here)):
+        first, second = (wall.replace(tzinfo=here, fold=fold).timestamp() for fold in (0, 1))
+        left_out = first > second
+        moments: tuple[float, ...] = (first,)
+        if real_hours:
+            moments = () if left_out else (first, second)
+        for at in moments:
+            if at > after and at not in pending:
+                heappush(pending, at)
+        while pending and not left_out and pending[0] <= first:
+            yield heappop(pending)
+    yield from sorted(pending)
+
+
+def _walls(fields: Mapping[str, str], since: datetime) -> Iterator[datetime]:
+    """What a clock on the wall shows at each occurrence. The trigger is asked in a zone without changes: in
+    others it forgets the midnight after a night in spring, and its answers depend on how it got there."""
+    # Lazily, as loading it takes 4 MiB and most installations have no schedule.
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - loaded with the first schedule
+
+    trigger = CronTrigger(timezone=UTC, **fields)
+    while since.year < YEAR_OF_LATEST:
         trigger.end_date = since + HORIZON
         at = trigger.get_next_fire_time(None, since)
         if at is None:
             return
-        last = at.timestamp()
-        if last > after and (real_hours or not at.fold):
-            yield last
+        yield at.replace(tzinfo=None)
+        since = at + timedelta(seconds=1)
+
+
+def _begin(after: float, here: tzinfo) -> datetime:
+    """Where to begin on the wall, as if it were UTC; around a change of clocks a little earlier, since what
+    is still to come may have been shown there before."""
+    moments = [datetime.fromtimestamp(at, here) for at in (max(after - CHANGE, 0.0), after, after + CHANGE)]
+    wall = moments[1].replace(microsecond=0, tzinfo=UTC, fold=0)
+    changes = len({moment.utcoffset() for moment in moments}) > 1
+    return wall - timedelta(seconds=CHANGE) if changes else wall
 
 
 @lru_cache(maxsize=1024)
@@ -153,7 +183,8 @@ def _cron(expression: str) -> Mapping[str, str]:
         label = LABELS.get(name, name)
         if name != "day_of_week" and not all(_PART.fullmatch(part) for part in said.split(",")):
             raise InvalidInput(
-                f"cron: {said[:40]!r} is no {label}; give numbers, ranges such as 1-5, steps such as */2, or *",
+                f"cron: {said[:40]!r} is no {label}; give numbers, ranges such as 1-5, steps such as */2, "
+                "or *",
                 field="cron",
             )
         try:
@@ -177,8 +208,8 @@ def _weekdays(text: str) -> str:
         step = int(match[3] or 1) if match else 0
         if match is None or begin is None or end is None or not step:
             raise InvalidInput(
-                f"cron: {part!r} is no weekday; give 0 to 7 (0 and 7 are Sunday), sun to sat, or a range such "
-                "as mon-fri",
+                f"cron: {part[:40]!r} is no weekday; give 0 to 7 (0 and 7 are Sunday), sun to sat, or a "
+                "range such as mon-fri",
                 field="cron",
             )
         if end < begin:
@@ -219,7 +250,8 @@ def _moment(expression: str, timezone: str) -> float:
         moment = DateTrigger(run_date=at, timezone=zone(timezone)).run_date.timestamp()
     except (ValueError, OverflowError, TypeError):
         raise InvalidInput(
-            f"once must be a time such as 2031-05-01T08:00 or 2031-05-01T08:00+02:00, got {expression[:80]!r}",
+            f"once must be a time such as 2031-05-01T08:00 or 2031-05-01T08:00+02:00, got "
+            f"{expression[:80]!r}",
             field="once",
         ) from None
     if not 0 <= moment <= LATEST:

@@ -152,8 +152,11 @@ def decide(schedule: Schedule, *, now: float, following: Following) -> Decision:
     missed, more, others = _long_ago(schedule, now, following)
     on_time: list[float] = []
     upcoming: float | None = None
+    held_until = 0.0
     for occurrence in others:
-        late = now - (occurrence + jitter(schedule.id, occurrence, schedule.jitter_seconds))
+        put_off = occurrence + jitter(schedule.id, occurrence, schedule.jitter_seconds)
+        held_until = max(held_until, put_off)
+        late = now - held_until
         if late < 0 or len(on_time) == FIRED_AT_ONCE:
             upcoming = occurrence
             break

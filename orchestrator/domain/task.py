@@ -45,6 +45,9 @@ class NewTask:
     labels: Mapping[str, str] = field(default_factory=dict)
     parent_id: str | None = None
     """The task whose agent asks for it; `None` when a person does."""
+    schedule_id: str | None = None
+    scheduled_for: float | None = None
+    """The occurrence of that schedule; `None` when a person made it run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +87,10 @@ class Task:
     finished_at: float | None = None
     parent_id: str | None = None
     """The task whose agent asked for this one."""
+    schedule_id: str | None = None
+    """The schedule that made it."""
+    scheduled_for: float | None = None
+    """Which occurrence of it, jitter not counted; `None` when a person made the schedule run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

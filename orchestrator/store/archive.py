@@ -16,7 +16,6 @@ BATCH: Final = 200
 """Tasks moved in one transaction by default: a few milliseconds of the writer."""
 
 _ENDED: Final = sorted(state.value for state in TERMINAL)
-_MOVED: Final = (*NAMES, "schedule_id", "scheduled_for")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +116,6 @@ def _needed(chosen: Chosen) -> ColumnElement[bool]:
 
 
 def _move(tx: Connection, ids: Sequence[str], now: float) -> None:
-    moved = select(*(tasks.c[name] for name in _MOVED), literal(now)).where(tasks.c.id.in_(ids))
-    tx.execute(insert(archived_tasks).from_select([*_MOVED, "archived_at"], moved))
+    moved = select(*(tasks.c[name] for name in NAMES), literal(now)).where(tasks.c.id.in_(ids))
+    tx.execute(insert(archived_tasks).from_select([*NAMES, "archived_at"], moved))
     tx.execute(delete(tasks).where(tasks.c.id.in_(ids)))

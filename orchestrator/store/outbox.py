@@ -41,6 +41,8 @@ class Topic(StrEnum):
     """Something changed that may let a task start, stop or be seen differently by a worker."""
     EVENTS = "events"
     """Events were recorded."""
+    SCHEDULES = "schedules"
+    """A schedule may be due at another time than before."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from orchestrator.domain.outcome import Cancelled
 from orchestrator.domain.task import CLAIMED, TERMINAL, Settlement, TaskState
 from orchestrator.store import callers, dependencies
 from orchestrator.store.columns import dumps, prose
-from orchestrator.store.outbox import announce, mark_changed
+from orchestrator.store.outbox import Topic, announce, mark_changed
 from orchestrator.store.queue import AMONG, among
 from orchestrator.store.rowset import DIALECTS, parameter, source
 from orchestrator.store.tables import attempts, tasks
@@ -99,6 +99,8 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
         dependencies.after_ending(tx, over, now=now)
         if any(one.settlement.state is TaskState.READY for one in recorded):
             mark_changed(tx)
+        if any(one.claim.task.schedule_id and one.settlement.state in TERMINAL for one in recorded):
+            mark_changed(tx, Topic.SCHEDULES)
     return recorded
 
 

@@ -138,6 +138,9 @@ tasks by `tasks_by_state` instead."""
 HELD: Final = "hold IS NOT NULL"
 """Something other than time keeps it from starting; only READY tasks are held."""
 
+OF_SCHEDULE: Final = "schedule_id IS NOT NULL AND finished_at IS NULL"
+"""A schedule made it, and it has not ended."""
+
 
 tasks: Final = Table(
     "tasks",
@@ -148,6 +151,8 @@ tasks: Final = Table(
     Column("profile_id", Key, ForeignKey("agent_profiles.id")),
     # An occurrence of a schedule makes one task, whoever fires it.
     partial("tasks_scheduled", "schedule_id", "scheduled_for", where="schedule_id IS NOT NULL", unique=True),
+    # Those of a schedule that have not ended: whether the next one may start.
+    partial("tasks_of_schedules", "schedule_id", "created_at", where=OF_SCHEDULE),
     partial("tasks_claimable", "project_id", "priority", "created_at", "id", where=CLAIMABLE),
     partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=CLAIMED),
     partial("tasks_waiting", "run_at", where=WAITING),
@@ -197,7 +202,32 @@ schedules: Final = Table(
     moment("created_at"),
     moment("updated_at"),
     Column("profile_id", Key, ForeignKey("agent_profiles.id")),
+    Column("start_at", Real),
+    Column("end_at", Real),
+    amount("jitter_seconds"),
+    number("missed_limit", "100"),
+    Column("grace_seconds", Real, nullable=False, server_default=text("60")),
+    Column("condition", Json),  # argv of what decides whether to run
+    Column("condition_seconds", Real, nullable=False, server_default=text("60")),
+    Column("paused_reason", Prose),
+    Column("next_for", Real),  # next_at without its jitter
+    Column("last_for", Real),
+    Column("last_outcome", Prose),
+    Column("last_task_id", Key),
+    Column("checking_by", Key),  # who asks the condition, and for how long he has the right to
+    Column("checking_until", Real),
     partial("schedules_due", "next_at", where="enabled AND next_at IS NOT NULL"),
+    Index("schedules_by_project", "project_id", "id"),
+    Index("schedules_by_profile", "profile_id"),
+)
+
+# Occurrences that are due and wait until what the schedule made before has ended.
+queued_occurrences: Final = Table(
+    "queued_occurrences",
+    metadata,
+    Column("schedule_id", Key, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("scheduled_for", Real, primary_key=True),
+    moment("queued_at"),
 )
 
 # No key into tasks: the history outlives a task's move to the archive.

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.task import Task, TaskState
-from orchestrator.store.outbox import announce, mark_changed
+from orchestrator.store.outbox import Topic, announce, mark_changed
 from orchestrator.store.tables import tasks
 
 NAMES: Final = tuple(field.name for field in fields(Task))
@@ -44,6 +44,8 @@ def save(tx: Connection, old: Task, new: Task, kind: str, **data: Any) -> Task:
         raise Conflict(f"task {old.id} changed meanwhile; look at it and try again")
     announce(tx, task_event(kind, new, at=new.updated_at, **data))
     mark_changed(tx)
+    if new.schedule_id is not None and new.finished_at is not None:
+        mark_changed(tx, Topic.SCHEDULES)
     return new
 
 

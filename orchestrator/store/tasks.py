@@ -62,6 +62,8 @@ def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
         max_budget_usd=new.max_budget_usd,
         labels=_labels(new.labels),
         parent_id=new.parent_id,
+        schedule_id=new.schedule_id,
+        scheduled_for=new.scheduled_for,
     )
     try:
         tx.execute(_INSERT, values_of(task))
