@@ -2,9 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, Text
+from sqlalchemy import Column, Integer, Text, text
 
-from orchestrator.store.columns import Key, Prose, Real, blank, flag, json_document, moment, number
+from orchestrator.store.columns import (
+    Json,
+    Key,
+    Prose,
+    Real,
+    amount,
+    blank,
+    flag,
+    json_document,
+    moment,
+    number,
+)
 
 
 def definition_columns() -> list[Column[Any]]:
@@ -57,4 +68,24 @@ def task_columns() -> list[Column[Any]]:
         Column("schedule_id", Key),
         Column("scheduled_for", Real),
         Column("parent_id", Key),  # the task whose agent asked for it
+    ]
+
+
+def schedule_columns() -> list[Column[Any]]:
+    """When a schedule occurs, what decides about it, and how it stands."""
+    return [
+        Column("start_at", Real),
+        Column("end_at", Real),
+        amount("jitter_seconds"),
+        number("missed_limit", "100"),
+        Column("grace_seconds", Real, nullable=False, server_default=text("60")),
+        Column("condition", Json),  # argv of what decides whether to run
+        Column("condition_seconds", Real, nullable=False, server_default=text("60")),
+        Column("paused_reason", Prose),
+        Column("next_for", Real),  # next_at without its jitter
+        Column("last_for", Real),
+        Column("last_outcome", Prose),
+        Column("last_task_id", Key),
+        Column("checking_by", Key),  # who asks the condition, and for how long he has the right to
+        Column("checking_until", Real),
     ]

@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-from orchestrator.store.column_sets import definition_columns, task_columns
+from orchestrator.store.column_sets import definition_columns, schedule_columns, task_columns
 from orchestrator.store.columns import (
     Json,
     Key,
@@ -202,20 +202,7 @@ schedules: Final = Table(
     moment("created_at"),
     moment("updated_at"),
     Column("profile_id", Key, ForeignKey("agent_profiles.id")),
-    Column("start_at", Real),
-    Column("end_at", Real),
-    amount("jitter_seconds"),
-    number("missed_limit", "100"),
-    Column("grace_seconds", Real, nullable=False, server_default=text("60")),
-    Column("condition", Json),  # argv of what decides whether to run
-    Column("condition_seconds", Real, nullable=False, server_default=text("60")),
-    Column("paused_reason", Prose),
-    Column("next_for", Real),  # next_at without its jitter
-    Column("last_for", Real),
-    Column("last_outcome", Prose),
-    Column("last_task_id", Key),
-    Column("checking_by", Key),  # who asks the condition, and for how long he has the right to
-    Column("checking_until", Real),
+    *schedule_columns(),
     partial("schedules_due", "next_at", where="enabled AND next_at IS NOT NULL"),
     Index("schedules_by_project", "project_id", "id"),
     Index("schedules_by_profile", "profile_id"),
