@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -29,6 +29,7 @@ from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.settings.secrets import Secrets, directory_of, system_keyring
+from orchestrator.store import tasks
 from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.duties import Duty
@@ -47,6 +48,9 @@ from orchestrator.worker.retention import Retention, keep_bounded
 from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
+
+OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing")
+"""Holds that a start with other settings may lift."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +121,8 @@ async def running(
             await asyncio.to_thread(seed, settings.vault_path)
         await _bring_up_to_date(settings)
         await _first_look(app)
+        # What held tasks may have been settings of this installation, such as a key that was missing.
+        await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             address = None if door is None else await stack.enter_async_context(door(app))

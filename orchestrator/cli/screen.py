@@ -63,7 +63,7 @@ def _lines(event: Event) -> Iterator[RenderableType]:
             yield from _applied(event)
         case "attempt.ended" if data.get("outcome") not in ("completed", "cancelled"):
             what = f"{event.task_id} attempt {data.get('attempt')}: {data.get('outcome')}"
-            yield output.text(f"{what}. {data.get('message', '')}", "yellow")
+            yield output.text(f"{what}. {data.get('message', '')}".rstrip(), "yellow")
         case "attempt.profile_fallback" | "task.held" | "profile.rejected":
             said = data.get("message") or data.get("error") or event.kind
             yield output.text(f"{event.subject}: {said}", "yellow")

@@ -1,6 +1,6 @@
 """The command that says why a task waits, or what it ran under."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.commands.encoding import OPTIONAL
@@ -55,7 +55,8 @@ async def explain_task(use: Use, request: NamedTask) -> Explanation:
         task = known_task(tx, request.task_id, caller=use.caller)
         tried = attempts.of_task(tx, task.id)
         catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
-        return _facts(tx, task, now), tried[-1] if tried else None, catalog
+        refused = _refused(tx, task, catalog, now)
+        return replace(_facts(tx, task, now), refused=refused), tried[-1] if tried else None, catalog
 
     facts, attempt, catalog = await use.database.read(read)
     would, refusal = _preview(facts.task, catalog)
@@ -89,6 +90,20 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         slots=fleet.slots,
         busy=tasks.count_claimed(tx),
     )
+
+
+def _refused(tx: Transaction, task: Task, catalog: Catalog, now: float) -> Task | None:
+    """A task of the same agent whose credentials were refused. A worker leaves the others alone until then,
+    which is kept with none of them."""
+    other = tasks.held_longest(tx, "authentication", now=now)
+    if other is None or other.id == task.id or task.state is not TaskState.READY:
+        return None
+    resolved = cascade.resolve(catalog)
+    tried = attempts.of_task(tx, other.id)
+    under = tried[-1].snapshot if tried else None
+    if under is None or isinstance(resolved, cascade.Refusal):
+        return None
+    return other if under.effective["harness"]["value"] == resolved.effective.harness else None
 
 
 def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]:

@@ -42,6 +42,8 @@ class Facts:
     """Attempts of its project under way."""
     spent_usd: float = 0.0
     """By its project since midnight UTC."""
+    refused: Task | None = None
+    """Another task, whose agent's service refused its credentials; those of the same agent wait with it."""
     workers: int = 0
     """Workers that have been heard of lately and do not drain."""
     slots: int = 0
@@ -88,6 +90,12 @@ def _own(facts: Facts, now: float) -> Iterator[Reason]:
             message=f"{message} {again}".rstrip(),
             needs_person=task.hold not in PASSING,
             until=task.hold_until,
+        )
+    elif (other := facts.refused) is not None:
+        why = f"{(other.hold_message or '').rstrip()} That was task {other.id}; this one waits with it."
+        again = _until(other.hold_until, now)
+        yield Reason(
+            code="provider_refused", message=why.lstrip() + again, needs_person=True, until=other.hold_until
         )
     if task.run_at is not None and task.run_at > now:
         not_yet = f"Its time has not come.{_until(task.run_at, now)}"

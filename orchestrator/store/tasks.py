@@ -191,16 +191,25 @@ def resume(tx: Connection, task_id: str, *, now: float) -> Task:
     return save(tx, old, lifecycle.resume(old, now=now, dependencies_met=met), "task.resumed")
 
 
-def reconsider(tx: Connection, *, project_id: str | None = None) -> int:
+def reconsider(tx: Connection, *, project_id: str | None = None, holds: Collection[str] | None = None) -> int:
     """Lift the holds, of one project or of all, because what they rest on may have changed; a worker
-    decides anew. Answers with how many there were."""
+    decides anew. `holds` names those that are meant. Answers with how many there were."""
     held = sa.update(tasks).where(text(HELD)).values(hold=None, hold_message=None, hold_until=None)
     if project_id is not None:
         held = held.where(tasks.c.project_id == project_id)
+    if holds is not None:
+        held = held.where(tasks.c.hold.in_(holds))
     lifted = tx.execute(held).rowcount
     if lifted:
         mark_changed(tx)
     return lifted
+
+
+def held_longest(tx: Connection, reason: str, *, now: float) -> Task | None:
+    """Of the tasks held for this reason now, the one that is looked at last."""
+    query = select(tasks.c.id).where(text(HELD), tasks.c.hold == reason, tasks.c.hold_until > now)
+    found = tx.execute(query.order_by(tasks.c.hold_until.desc()).limit(1)).scalar()
+    return None if found is None else get(tx, found)
 
 
 def dependencies(tx: Connection, task_id: str) -> list[str]:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from orchestrator import app
 from orchestrator.domain.profile import UNLIMITED
+from orchestrator.domain.project import Project
+from orchestrator.domain.task import NewTask
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.settings import Settings, load
-from orchestrator.store import profiles
+from orchestrator.store import profiles, projects, queue, tasks
+from orchestrator.store.database import Transaction
 from orchestrator.worker.stop import Stop
 
 
@@ -87,3 +90,24 @@ def test_profiles_of_an_older_configuration_hold_from_the_first_start_on(tmp_pat
         return mine and mine.model
 
     assert asyncio.run(start()) == "m"
+
+
+def test_a_start_tries_again_what_a_setting_had_held(tmp_path: Path) -> None:
+    settings = fresh(tmp_path)
+
+    def hold(tx: Transaction, reason: str) -> None:
+        new = NewTask(project_id="acme", title=reason, prompt="x", max_attempts=1)
+        task = tasks.create(tx, new, task_id=reason.ljust(16, "0"), now=1.0)
+        queue.hold(tx, [queue.Held(task_id=task.id, reason=reason, message="", until=2e9)], now=1.0)
+
+    async def start() -> dict[str, str | None]:
+        async with app.opened(settings) as opened:
+            acme = Project(id="acme", name="a", created_at=1, updated_at=1, paused=True)
+            await opened.database.run(projects.create, acme)
+            for reason in ("authentication", "profile_missing"):
+                await opened.database.run(hold, reason)
+        async with app.running(settings, stop=Stop()) as started:
+            found = await started.database.read(tasks.list_tasks, limit=9)
+        return {task.title: task.hold for task in found}
+
+    assert asyncio.run(start()) == {"authentication": None, "profile_missing": "profile_missing"}

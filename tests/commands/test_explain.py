@@ -7,6 +7,7 @@ from orchestrator.commands.explain import explain_task
 from orchestrator.commands.projects import CreateProject, create_project
 from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
 from orchestrator.commands.vault import SyncVault, vault_sync
+from orchestrator.domain.outcome import AuthenticationFailed
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +82,12 @@ def test_a_profile_that_nobody_has_is_null(bench) -> None:
 def test_the_preview_has_the_tasks_own_limits_as_its_launch_will(bench) -> None:
     found = explain(bench, profile_id="reviewer", timeout_seconds=60.0)
     assert found.would_run_under.effective["timeout_seconds"] == {"value": 60.0, "origin": "task"}
+
+
+def test_a_task_that_waits_with_one_whose_credentials_were_refused_says_so(bench) -> None:
+    refused = bench.do(create_task, CreateTask(prompt="x")).created
+    bench.end(bench.begin(refused), AuthenticationFailed(message="Set a valid ANTHROPIC_API_KEY."))
+    first = explain(bench).reasons[0]
+    assert (first.code, first.needs_person) == ("provider_refused", True)
+    assert first.message.startswith(f"Set a valid ANTHROPIC_API_KEY. That was task {refused};")
+    assert explain(bench, run_at=bench.now + 60).reasons[0].code == "provider_refused"
