@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Final
 import structlog
 
 from orchestrator.commands.encoding import encode
-from orchestrator.domain.cloud_event import Wanted, cloud_event
+from orchestrator.domain.cloud_event import Wanted, cloud_event, gap
 from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.domain.event import StoredEvent
 from orchestrator.store import events
@@ -84,15 +85,16 @@ class Subscription:
         """A page of what has passed. After the last page the queue goes on; it is joined before that page is
         read, so that nothing falls between."""
         self._hub.join(self)
-        page, upto = await self._hub.read(self.last, self._wanted)
+        page, upto, first = await self._hub.read(self.last, self._wanted)
         if len(page) < events.PAGE:
             self._live = True
         else:
             self._hub.leave(self)
             self._queue.clear()
             self._dropped = False
+        missing = [] if first is None else [rendered(gap(after=self.last, first=first, now=time.time()))]
         self.last = max(self.last, upto)
-        return [rendered(stored) for stored in page if stored.event in self._wanted]
+        return missing + [rendered(stored) for stored in page if stored.event in self._wanted]
 
     def _take(self) -> list[Message]:
         if self._dropped:
@@ -167,8 +169,9 @@ class Hub:
     def leave(self, one: Subscription) -> None:
         self._readers.discard(one)
 
-    async def read(self, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int]:
-        """A page of what follows `last` in that project or task, and the id that it reaches."""
+    async def read(self, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int, int | None]:
+        """A page of what follows `last` in that project or task, the id that it reaches, and where events
+        begin when some before that may be missing."""
         return await self._database.read(_page, last, wanted)
 
     async def _read(self) -> None:
@@ -208,7 +211,7 @@ def rendered(stored: StoredEvent) -> Message:
     return Message(id=stored.id, type=stored.event.kind, text=json.dumps(encode(cloud_event(stored))))
 
 
-def _page(tx: Transaction, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int]:
+def _page(tx: Transaction, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int, int | None]:
     latest = events.last_id(tx)
     page = events.after(tx, last, project_id=wanted.project_id, task_id=wanted.task_id)
-    return page, page[-1].id if len(page) == events.PAGE else latest
+    return page, page[-1].id if len(page) == events.PAGE else latest, events.first_left(tx, last)

@@ -11,9 +11,10 @@ from orchestrator.cli import output, times
 from orchestrator.cli.options import current
 from orchestrator.cli.session import use as session
 from orchestrator.commands.use import Use
-from orchestrator.domain.cloud_event import Wanted, cloud_event, wanted_types
+from orchestrator.domain.cloud_event import Wanted, cloud_event, gap, wanted_types
 from orchestrator.domain.event import StoredEvent
 from orchestrator.store import events as store
+from orchestrator.store.database import Transaction
 from orchestrator.store.outbox import Topic
 
 SLOW_LOOK = 5.0
@@ -44,9 +45,10 @@ async def _run(wanted: Wanted, *, after: int | None, follow: bool) -> None:
     async with session() as use, use.database.listener(Topic.EVENTS) as changes:
         last = await _start(use, after, follow=follow)
         while True:
-            page = await use.database.read(
-                store.after, last, project_id=wanted.project_id, task_id=wanted.task_id
-            )
+            page, first = await use.database.read(_page, last, wanted)
+            if first is not None:
+                _show(gap(after=last, first=first, now=use.clock()))
+                last = first - 1
             for stored in page:
                 last = stored.id
                 if stored.event in wanted:
@@ -62,6 +64,11 @@ async def _start(use: Use, after: int | None, *, follow: bool) -> int:
     if after is not None:
         return after
     return await use.database.read(store.last_id) if follow else 0
+
+
+def _page(tx: Transaction, last: int, wanted: Wanted) -> tuple[list[StoredEvent], int | None]:
+    page = store.after(tx, last, project_id=wanted.project_id, task_id=wanted.task_id)
+    return page, store.first_left(tx, last)
 
 
 def _show(stored: StoredEvent) -> None:

@@ -54,5 +54,12 @@ def cloud_event(stored: StoredEvent) -> dict[str, Any]:
     return document
 
 
+def gap(*, after: int, first: int, now: float) -> StoredEvent:
+    """What a reader is told who resumes after an event whose followers were removed, before those from
+    `first` on. It is stored nowhere; whoever resumes from its id is not told again."""
+    said = Event(kind="events.gap", subject="events", at=now, data={"after": after, "first": first})
+    return StoredEvent(id=first - 1, event=said)
+
+
 def _fits(wanted: str, kind: str) -> bool:
     return kind.startswith(wanted[:-1]) if wanted.endswith("*") else kind == wanted

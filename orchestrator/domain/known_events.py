@@ -84,6 +84,11 @@ KNOWN_EVENTS: Final = (
     EventType("mcp_server.rejected", "A server's document cannot be used.", (*_DOCUMENT, "error")),
     EventType("mcp_server.removed", "A server's document is gone.", _DOCUMENT),
     EventType(
+        "events.gap",
+        "Told to one reader and stored nowhere: what came between these ids may have been removed.",
+        ("after", "first"),
+    ),
+    EventType(
         "vault.synced",
         "The vault was read, and something had changed. `seconds` are those of reading and comparing.",
         ("accepted", "rejected", "removed", "unchanged", "seconds"),

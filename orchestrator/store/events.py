@@ -42,6 +42,13 @@ def last_id(tx: Connection) -> int:
     return tx.execute(select(func.max(events.c.id))).scalar_one() or 0
 
 
+def first_left(tx: Connection, last: int) -> int | None:
+    """The id of the first event there still is, when some that followed `last` may have been removed since;
+    else `None`. The latest event is never removed, so that this is always known."""
+    first = tx.execute(select(func.min(events.c.id))).scalar_one()
+    return first if first is not None and 0 < last < first - 1 else None
+
+
 def _stored(row: Row[tuple[object, ...]]) -> StoredEvent:
     return StoredEvent(
         id=row.id,

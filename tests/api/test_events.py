@@ -223,3 +223,38 @@ def test_readers_are_let_go_when_the_server_stops(with_api) -> None:
 
     stopping = with_api(test)
     assert time.monotonic() - stopping < 4.0
+
+
+def test_who_resumes_after_events_that_were_removed_is_told_so_once(with_api) -> None:
+    async def test(api) -> None:
+        first_seen = await announce(api, 10) - 9
+        left = await api.use.database.run(remove_up_to, first_seen + 6)
+        async with following(api, f"?after={first_seen + 2}&type=other.*") as stream:
+            told = await stream.next()
+            gap = json.loads(told["data"])
+            assert (told["event"], told["id"]) == ("events.gap", str(left - 1))
+            assert gap["data"] == {"after": first_seen + 2, "first": left}
+        async with following(api, f"?after={told['id']}") as stream:
+            assert (await stream.next())["id"] == str(left)
+        async with websocket(api, f"?after={first_seen}") as socket:
+            assert json.loads(await asyncio.wait_for(socket.recv(), BOUND))["type"] == "events.gap"
+            assert json.loads(await asyncio.wait_for(socket.recv(), BOUND))["id"] == str(left)
+
+    with_api(test)
+
+
+def test_who_saw_the_last_one_that_was_removed_has_missed_nothing(with_api) -> None:
+    async def test(api) -> None:
+        last = await announce(api, 10)
+        left = await api.use.database.run(remove_up_to, last - 3)
+        for after in (0, left - 1, left):
+            async with following(api, f"?after={after}") as stream:
+                assert (await stream.next())["event"] == "task.tested"
+
+    with_api(test)
+
+
+def remove_up_to(tx, last: int) -> int:
+    """Remove events as retention does; answers with the first that is left."""
+    tx.exec_driver_sql(f"DELETE FROM events WHERE id <= {last}")
+    return last + 1

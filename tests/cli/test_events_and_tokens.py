@@ -1,6 +1,9 @@
 """Tokens, events and calls by name, on the command line."""
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 from orchestrator.cli import exit_codes
 
@@ -34,3 +37,13 @@ def test_a_call_prints_the_result_or_the_problem_and_ends_with_one(acme) -> None
         ran = acme("call", name, request)
         assert (ran.code, ran.out) == (exit_codes.FAILED, "")
         assert ran.problem["status"] in (404, 422)
+
+
+def test_events_say_where_some_were_removed(acme, home: Path) -> None:
+    with closing(sqlite3.connect(home / "orchestrator.db")) as database, database:
+        (last,) = database.execute("SELECT MAX(id) FROM events").fetchone()
+        database.execute("DELETE FROM events WHERE id < ?", (last,))
+    told = [json.loads(line) for line in acme("events", "--after", "1", "--json").out.splitlines()]
+    assert [one["type"] for one in told][:1] == ["events.gap"]
+    assert told[0]["data"] == {"after": 1, "first": last}
+    assert [one["id"] for one in told[1:]] == [str(last)]
