@@ -1,15 +1,15 @@
 """Schedules say what is missed, may wait for each other, and ask a command.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0006
+Revises: 0005
 """
 
 from typing import Final
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 TYPES: Final = {
     "sqlite": ("TEXT", "REAL"),
