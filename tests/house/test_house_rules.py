@@ -81,3 +81,15 @@ def test_no_committed_file_names_an_index_or_holds_a_key() -> None:
 def test_the_alembic_folder_is_not_a_package() -> None:
     """With an __init__.py there, `import alembic` would find ours and not the library."""
     assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_the_migrations_are_one_chain_and_the_tables_name_its_end() -> None:
+    files = sorted((ROOT / "alembic" / "versions").glob("*.py"))
+    ids = [path.name[:4] for path in files]
+    assert ids == [f"{number:04}" for number in range(1, len(files) + 1)]
+    for path, before in zip(files, [None, *ids], strict=False):
+        text = path.read_text(encoding="utf-8")
+        assert f'revision = "{path.name[:4]}"' in text, path.name
+        assert before is None or f'down_revision = "{before}"' in text, path.name
+    tables = (ROOT / "orchestrator" / "store" / "tables.py").read_text(encoding="utf-8")
+    assert f'REVISION: Final = "{ids[-1]}"' in tables
