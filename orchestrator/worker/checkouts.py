@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -13,10 +13,13 @@ from typing import Final
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Task
-from orchestrator.worker.git import GitFailed, git
+from orchestrator.worker.git import GitFailed, git, without_filters
 
 PRIVATE: Final = 0o700
 BRANCHES: Final = "orchestrator/"
+WORKTREES: Final = "worktrees"
+EMPTY: Final = "checkouts"
+ATTEMPTS: Final = "attempts"
 
 
 class CheckoutBusy(OrchestratorError):
@@ -52,23 +55,35 @@ class Checkouts:
         else:
             yield await asyncio.to_thread(self._empty, task.id)
 
-    def discard(self, project: Project, task_id: str) -> None:
-        """Remove the task's own directory; its branch stays, with whatever was committed. Blocks."""
-        worktree = self._home / "worktrees" / task_id
-        if project.repository and worktree.exists():
-            with contextlib.suppress(GitFailed):  # removed below in any case
-                git(Path(project.repository), "worktree", "remove", "--force", "--force", str(worktree))
-        for directory in (worktree, self._home / "checkouts" / task_id):
-            shutil.rmtree(directory, ignore_errors=True)
+    def discard(self, project: Project | None, task_id: str) -> int:
+        """Remove what this host keeps of a task that nobody goes on with: its worktree or empty directory,
+        and the directories of its attempts with their transcripts. Returns how many there were. Blocks;
+        doing it again, or for a task that never ran here, is nothing.
+
+        What was not committed goes with the worktree. The branch `orchestrator/<task>` stays in the project's
+        repository while it has commits that no other branch has; one that leads nowhere new is deleted.
+        The project's own directory is never touched. Raises OSError for what could not be removed.
+        """
+        worktree = self._home / WORKTREES / task_id
+        found = [self._home / kind / task_id for kind in (WORKTREES, EMPTY, ATTEMPTS)]
+        there = [directory for directory in found if directory.exists()]
+        repository = Path(project.repository) if project and project.repository else None
+        if repository is not None and repository.is_dir() and worktree.exists():
+            with _locked(repository, wait=True):
+                _remove_worktree(repository, worktree, BRANCHES + task_id)
+        for directory in there:
+            if directory.exists():
+                _remove(directory)
+        return len(there)
 
     def _empty(self, task_id: str) -> Path:
-        directory = self._home / "checkouts" / task_id
+        directory = self._home / EMPTY / task_id
         directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         return directory
 
     def _worktree(self, repository: Path, task_id: str) -> Path:
         """A kill in the middle leaves a half of it: what git does not know as whole is made again."""
-        place = self._home / "worktrees" / task_id
+        place = self._home / WORKTREES / task_id
         place.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         with _locked(repository, wait=True):
             try:
@@ -126,8 +141,35 @@ def _add_worktree(repository: Path, place: Path, branch: str) -> None:
     if not known and not git(repository, "rev-list", "--all", "--max-count=1"):
         raise GitFailed("it has no commit yet to start from; commit something there.")
     fresh = [] if known else ["-b", branch]
-    git(repository, "worktree", "add", "--force", *fresh, str(place), *([branch] if known else ["HEAD"]))
+    start = [branch] if known else ["HEAD"]
+    env = without_filters(repository)
+    git(repository, "worktree", "add", "--force", *fresh, str(place), *start, env=env)
     (_git_directory(place) / MADE).touch()
+
+
+def _remove_worktree(repository: Path, place: Path, branch: str) -> None:
+    """The directory before git is asked: the agent may have left in it whatever it liked."""
+    _remove(place)
+    with contextlib.suppress(GitFailed):  # a repository that is gone or damaged keeps nothing of ours
+        git(repository, "worktree", "prune")
+        listed = git(repository, "for-each-ref", "--format=%(refname)", f"--contains=refs/heads/{branch}")
+        if set(listed.split("\n")) - {f"refs/heads/{branch}"}:
+            git(repository, "branch", "--delete", "--force", "--", branch)
+
+
+def _remove(directory: Path) -> None:
+    """Also of what agents leave that may not be written, as package managers do. Raises OSError."""
+
+    def again(function: Callable[[str], object], path: str, _error: object) -> None:
+        for each in (os.path.dirname(path), path):  # noqa: PTH120 - a name as rmtree has it
+            if not os.path.islink(each) and os.path.isdir(each):  # noqa: PTH114, PTH112 - the same
+                os.chmod(each, PRIVATE)  # noqa: PTH101 - the same
+        if function in (os.unlink, os.rmdir):
+            function(path)
+        else:
+            shutil.rmtree(path)
+
+    shutil.rmtree(directory, onerror=again)
 
 
 def _unlock_index(place: Path) -> None:

@@ -153,6 +153,51 @@ def test_a_discarded_worktree_leaves_its_branch(checkouts, repository) -> None:
     assert (prepare(checkouts, shop, task("a")) / "new").exists(), "it can be taken up again"
 
 
+def test_what_is_discarded_is_gone_with_its_attempts_and_a_branch_that_leads_nowhere(
+    checkouts, repository, tmp_path
+) -> None:
+    """Read-only directories, as package managers leave them, included."""
+    shop = project(CheckoutKind.WORKTREE, repository)
+    place = prepare(checkouts, shop, task("a"))
+    (place / "module").mkdir()
+    (place / "module" / "file").touch()
+    (place / "module").chmod(0o500)
+    home = tmp_path / "home"
+    (home / "attempts" / "a" / "1").mkdir(parents=True)
+    prepare(checkouts, project(CheckoutKind.EMPTY), task("b"))
+    assert checkouts.discard(shop, "a") == 2
+    assert checkouts.discard(shop, "a") == 0
+    assert checkouts.discard(None, "b") == 1
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    assert plain_git(repository, "branch", "--list", "--format=%(refname:short)") == "main"
+    assert plain_git(repository, "worktree", "list").count("\n") == 0
+    assert (repository / "README").exists()
+
+
+def test_what_a_repository_is_gone_of_can_be_discarded(checkouts, repository) -> None:
+    shop = project(CheckoutKind.WORKTREE, repository)
+    place = prepare(checkouts, shop, task("a"))
+    repository.rename(repository.with_name("elsewhere"))
+    assert checkouts.discard(shop, "a") == 1
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("key", ["smudge", "clean", "process"])
+def test_filters_of_the_repository_do_not_run(checkouts, repository, tmp_path, key) -> None:
+    """Whatever they are called: what follows `=` in a name is no value."""
+    program = tmp_path / "filter"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
+    program.chmod(0o755)
+    (repository / ".gitattributes").write_text("* filter=a=b\n")
+    plain_git(repository, "add", ".gitattributes")
+    plain_git(repository, "commit", "--quiet", "-m", "attributes")
+    plain_git(repository, "config", f"filter.a=b.{key}", str(program))
+    plain_git(repository, "config", "filter.a=b.required", "true")
+    place = prepare(checkouts, project(CheckoutKind.WORKTREE, repository), task("a"))
+    assert (place / "README").read_text() == "hello\n"
+    assert not (tmp_path / "ran").exists()
+
+
 def test_nothing_of_the_repositorys_own_code_runs(checkouts, repository, tmp_path, monkeypatch) -> None:
     hook = repository / ".git" / "hooks" / "post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")

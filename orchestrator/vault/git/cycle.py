@@ -37,6 +37,8 @@ log = structlog.get_logger()
 TRIES: Final = 5
 """Times that a cycle begins again because somebody else was faster."""
 GATHER_SECONDS: Final = 6 * 3600.0
+GATHER_AT_MOST: Final = 120.0
+"""Seconds that packing may hold up the next cycle; it is the only time that git packs anything by itself."""
 BASE: Final = f"{OWN}base"
 
 
@@ -249,7 +251,12 @@ class _Cycle:
         if marker.exists() and 0 <= self.now - marker.stat().st_mtime < GATHER_SECONDS:
             return
         marker.touch()
-        self.repo.ask("-c", "gc.auto=2000", "gc", "--auto", "--quiet")
+        try:
+            self.repo.run("-c", "gc.auto=2000", "gc", "--auto", "--quiet", seconds=GATHER_AT_MOST)
+        except GitFailed as error:  # both sides are the same already; it is tried again hours later
+            if error.reason == "stopped":
+                raise
+            log.warning("vault.git_not_packed", error=str(error))
 
     def _target(self, remote: Remote, ours: str | None, theirs: str | None, known: str | None) -> str | None:
         """The commit that both sides are to stand at. Raises CycleEnded for a conflict."""

@@ -1,6 +1,6 @@
 """One git process: a clean environment, nothing of a repository's own code run, always ended.
 
-The vault's sync, the worker's checkouts and GitPython, which reads for both, start git here and nowhere else.
+The vault's sync, GitPython, which reads for it, and the worker's checkouts start git here and nowhere else.
 """
 
 import contextlib

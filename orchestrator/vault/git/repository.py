@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from orchestrator.vault.git.configuration import OVERRIDES
-from orchestrator.vault.git.process import PASSED_ON, GitFailed, Leash, environment, git, start
+from orchestrator.vault.git.process import PASSED_ON, SECONDS, GitFailed, Leash, environment, git, start
 
 if TYPE_CHECKING:
     from orchestrator.vault.git.objects import Objects
@@ -126,8 +126,9 @@ class Repository:
         extra: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         network: bool = False,
+        seconds: float = SECONDS,
     ) -> str:
-        limits: Limits = {}
+        limits: Limits = {"seconds": seconds}
         if network:
             limits = {"seconds": self.network_seconds, "most_bytes": self.most_bytes}
         return git(

@@ -1,5 +1,6 @@
 """Reading through GitPython: one process for all questions, and none that is not ours."""
 
+import hashlib
 import subprocess
 
 import pytest
@@ -94,3 +95,31 @@ def test_a_repository_of_a_format_that_cannot_be_read_is_refused(here, key, valu
     status = here.sync()
     assert status.state is GitState.REFUSED
     assert value in status.message
+
+
+def test_git_packs_nothing_behind_the_back_of_a_cycle(here, there) -> None:
+    """Whatever the repository asks for: a process that packs would hold up, or outlive, what started it."""
+    here.synced()  # which is when packing was last thought of
+    # By how many objects there are whose ids begin with 17 git tells whether it is time.
+    texts = [
+        str(n) for n in range(3000) if hashlib.sha1(b"blob %d\0%d" % (len(str(n)), n)).digest()[0] == 0x17
+    ]
+    for text in texts[:4]:
+        (here.root / ".git" / "text").write_text(text)
+        here.git("hash-object", "-w", ".git/text")
+    for key, value in (("gc.auto", "1"), ("maintenance.auto", "true"), ("gc.autoDetach", "false")):
+        here.git("config", key, value)
+    there.put("b.md", "b\n")
+    there.synced()
+    before = loose(here)
+    here.put("a.md", "a\n")
+    (here.root / ".git" / "orchestrator" / "gathered").touch()  # not the time for it
+    here.synced()
+    assert loose(here) > before
+    here.git("gc", "--auto", "--quiet")  # as any command of a person would have
+    assert loose(here) < before
+
+
+def loose(clone) -> int:
+    """Objects that are in no pack."""
+    return int(clone.git("count-objects").split()[0])
