@@ -77,7 +77,7 @@ def _reasons(facts: Facts, now: float) -> Iterator[Reason]:
     else:
         yield from _own(facts, now)
         yield from _of_project(facts)
-        yield from _of_workers(facts)
+        yield from _of_workers(facts, now)
 
 
 def _own(facts: Facts, now: float) -> Iterator[Reason]:
@@ -123,12 +123,13 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
         )
 
 
-def _of_workers(facts: Facts) -> Iterator[Reason]:
+def _of_workers(facts: Facts, now: float) -> Iterator[Reason]:
     if facts.workers == 0:
         yield Reason(code="no_worker", message="No worker is alive; start one with `orchestrator up`.")
     elif facts.busy >= facts.slots:
         yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
-    if facts.task.state is TaskState.READY and facts.task.hold is None:
+    due = facts.task.run_at is None or facts.task.run_at <= now
+    if facts.task.state is TaskState.READY and facts.task.hold is None and due:
         place = "It is next" if facts.ahead == 0 else f"It is number {facts.ahead + 1}"
         yield Reason(code="queue", message=f"{place} in the queue of project {facts.project.id}.")
 

@@ -44,7 +44,7 @@ def test_a_task_with_nothing_in_its_way_is_next() -> None:
             replace(FACTS, project=replace(PROJECT, budget_usd_per_day=1.0), spent_usd=1.5),
             ["project_budget", "queue"],
         ),
-        (replace(FACTS, task=replace(TASK, run_at=NOW + 60)), ["run_at", "queue"]),
+        (replace(FACTS, task=replace(TASK, run_at=NOW + 60)), ["run_at"]),
         (replace(FACTS, task=replace(TASK, hold="profile_missing")), ["profile_missing"]),
         (
             replace(
