@@ -237,6 +237,7 @@ def _worker(app: App, address: Address | None) -> Worker:
             name=worker.name,
             home=app.settings.home,
             slots=worker.slots,
+            labels=worker.labels,
             lease_seconds=worker.lease_seconds,
             heartbeat_seconds=worker.heartbeat_seconds,
             max_losses=worker.max_losses,

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from orchestrator import __version__
 from orchestrator.cli import exit_codes, failure
-from orchestrator.cli.menu import GROUPS, SINGLE
+from orchestrator.cli.menu import BELOW, GROUPS, SINGLE
 from orchestrator.cli.options import Options, bound
 from orchestrator.domain.errors import OrchestratorError
 
@@ -29,7 +29,8 @@ app: Final = App(
 
 def _register() -> None:
     for name, entry in SINGLE.items():
-        app.command(f"orchestrator.cli.{entry.path}", name=name, help=entry.summary)
+        path = f"{entry.path.partition(':')[0]}:app" if name in BELOW else entry.path
+        app.command(f"orchestrator.cli.{path}", name=name, help=entry.summary)
     for name, (text, members) in GROUPS.items():
         group = App(name=name, help=text)
         app.command(group)

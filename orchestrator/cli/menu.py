@@ -30,6 +30,14 @@ SINGLE: Final[dict[str, Entry]] = {
     ),
 }
 
+BELOW: Final[dict[str, dict[str, Entry]]] = {
+    "worker": {
+        "list": Entry("fleet:list_", "List the workers of all hosts."),
+        "drain": Entry("fleet:drain", "Have a worker end or put off what it runs and stop, from afar."),
+    },
+}
+"""Commands of commands that do something by themselves too; each is an `app` in the module of the latter."""
+
 GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
     "task": (
         "Ask for work and follow it.",

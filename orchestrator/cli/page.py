@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.menu import GROUPS, SINGLE
+from orchestrator.cli.menu import BELOW, GROUPS, SINGLE
 from orchestrator.commands.command import Who
 from orchestrator.commands.surface import COMMANDS
 
@@ -19,9 +19,10 @@ def command_line() -> str:
     """Every command that a person types."""
     rows = ["| command | what it does |", "|---|---|"]
     rows += [f"| `orchestrator {name}` | {entry.summary} |" for name, entry in SINGLE.items()]
+    groups = [*BELOW.items(), *((group, members) for group, (_, members) in GROUPS.items())]
     rows += [
         f"| `orchestrator {group} {name}` | {entry.summary} |"
-        for group, (_, members) in GROUPS.items()
+        for group, members in groups
         for name, entry in members.items()
     ]
     return "\n".join(rows)

@@ -21,7 +21,15 @@ Profile = Annotated[str | None, Parameter(help="Profile of tasks that name none.
 Weight = Annotated[float | None, Parameter(help="Share of the slots relative to other projects.")]
 MaxConcurrent = Annotated[int | None, Parameter(help="Attempts at once, at most.")]
 Budget = Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")]
+Tokens = Annotated[int | None, Parameter(help="Tokens of a day (UTC) at most.")]
+Requires = Annotated[
+    list[str] | None, Parameter(help="A label that a worker must have for its tasks; repeatable.")
+]
 Repository = Annotated[Path | None, Parameter(help="A directory or a git repository.")]
+Clear = Annotated[
+    list[str] | None,
+    Parameter(help="A field to clear: profile, max-concurrent, budget, tokens, repository, requires."),
+]
 Checkout = Annotated[CheckoutKind | None, Parameter(help="Absent: what suits the repository.")]
 
 ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]+:/|[^/\s]+@[^/\s]+:")
@@ -31,6 +39,7 @@ _CLEARED = {
     "profile": "default_profile_id",
     "max-concurrent": "max_concurrent",
     "budget": "budget_usd_per_day",
+    "tokens": "budget_tokens_per_day",
     "repository": "repository",
 }
 
@@ -43,11 +52,14 @@ def add(
     weight: Weight = None,
     max_concurrent: MaxConcurrent = None,
     budget: Budget = None,
+    tokens: Tokens = None,
+    requires: Requires = None,
     repository: Repository = None,
     checkout: Checkout = None,
 ) -> None:
     """Add a project."""
     fields = _fields(name, profile, weight, max_concurrent, budget, repository, checkout)
+    fields |= _bounds(tokens, requires)
     output.show(call(projects.create_project, projects.CreateProject(id=project, **fields)), _created)
 
 
@@ -59,17 +71,22 @@ def edit(
     weight: Weight = None,
     max_concurrent: MaxConcurrent = None,
     budget: Budget = None,
+    tokens: Tokens = None,
+    requires: Requires = None,
     repository: Repository = None,
     checkout: Checkout = None,
-    clear: Annotated[
-        list[str] | None, Parameter(help="A field to clear: profile, max-concurrent, budget, repository.")
-    ] = None,
+    clear: Clear = None,
 ) -> None:
     """Change a project."""
     fields = _fields(name, profile, weight, max_concurrent, budget, repository, checkout)
+    fields |= _bounds(tokens, requires)
     for field in clear or ():
+        if field == "requires":
+            fields["requires"] = ()
+            continue
         if field not in _CLEARED:
-            raise InvalidInput(f"clear: {field!r} is not one of {', '.join(_CLEARED)}", field="clear")
+            known = ", ".join((*_CLEARED, "requires"))
+            raise InvalidInput(f"clear: {field!r} is not one of {known}", field="clear")
         fields[_CLEARED[field]] = None
     output.show(call(projects.edit_project, projects.EditProject(project_id=project, **fields)), _updated)
 
@@ -111,6 +128,14 @@ def _fields(
         "budget_usd_per_day": budget,
         "repository": None if repository is None else _local(repository),
         "checkout": checkout,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _bounds(tokens: int | None, requires: list[str] | None) -> dict[str, Any]:
+    fields = {
+        "budget_tokens_per_day": tokens,
+        "requires": None if requires is None else tuple(requires),
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -161,6 +186,8 @@ def _details(found: projects.ProjectDetails) -> Iterator[RenderableType]:
             ("weight", f"{project.weight:g}"),
             ("attempts at once", project.max_concurrent or "no limit of its own"),
             ("USD a day", project.budget_usd_per_day or "no limit of its own"),
+            ("tokens a day", project.budget_tokens_per_day or "no limit of its own"),
+            ("requires", ", ".join(project.requires) or None),
             ("tasks", counts or "none"),
         )
     )

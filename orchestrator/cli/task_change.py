@@ -30,10 +30,13 @@ After = Annotated[list[str] | None, Parameter(name="--after", help="Task to wait
 RunAt = Annotated[str | None, Parameter(help="Not before this time: +15m or 2031-05-01T08:00.")]
 MaxAttempts = Annotated[int | None, Parameter(help="Tries before it fails; 3 unless given.")]
 Timeout = Annotated[str | None, Parameter(help="Length of one attempt at most: 15m, 2h.")]
-Budget = Annotated[float | None, Parameter(help="Spend of one attempt at most, in USD.")]
+Budget = Annotated[float | None, Parameter(help="Spend of all its attempts at most, in USD.")]
+Tokens = Annotated[int | None, Parameter(help="Tokens of all its attempts at most.")]
+Requires = Annotated[list[str] | None, Parameter(help="A label that its worker must have; repeatable.")]
 Label = Annotated[list[str] | None, Parameter(help="name=value; repeatable.")]
 Clear = Annotated[
-    list[str] | None, Parameter(help="A field to clear: profile, run-at, timeout, budget, after, label.")
+    list[str] | None,
+    Parameter(help="A field to clear: profile, run-at, timeout, budget, tokens, after, label, requires."),
 ]
 
 
@@ -52,7 +55,9 @@ def add(
     max_attempts: MaxAttempts = None,
     timeout: Timeout = None,
     budget: Budget = None,
+    tokens: Tokens = None,
     label: Label = None,
+    requires: Requires = None,
     wait: Annotated[
         bool, Parameter(help="Follow it until it ends, as `task watch` does.", negative=())
     ] = False,
@@ -63,6 +68,8 @@ def add(
         "title": title,
         "project_id": project,
         "profile_id": profile,
+        "max_tokens": tokens,
+        "requires": None if requires is None else tuple(requires),
         **_fields(priority, after, run_at, max_attempts, timeout, budget, label),
     }
     request = tasks.CreateTask(**{key: value for key, value in wanted.items() if value is not None})
@@ -95,7 +102,9 @@ def edit(
     max_attempts: MaxAttempts = None,
     timeout: Timeout = None,
     budget: Budget = None,
+    tokens: Tokens = None,
     label: Label = None,
+    requires: Requires = None,
     clear: Clear = None,
 ) -> None:
     """Change a task that has not ended; a running attempt keeps what it has."""
@@ -103,6 +112,8 @@ def edit(
         "prompt": prompt_of(None, prompt, prompt_file),
         "title": title,
         "profile_id": profile,
+        "max_tokens": tokens,
+        "requires": None if requires is None else tuple(requires),
         **_fields(priority, after, run_at, max_attempts, timeout, budget, label),
     }
     given = {key: value for key, value in wanted.items() if value is not None}
@@ -148,6 +159,8 @@ _CLEARED: dict[str, tuple[str, Any]] = {
     "run-at": ("run_at", None),
     "timeout": ("timeout_seconds", None),
     "budget": ("max_budget_usd", None),
+    "tokens": ("max_tokens", None),
+    "requires": ("requires", ()),
     "after": ("depends_on", ()),
     "label": ("labels", {}),
 }

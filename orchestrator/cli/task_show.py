@@ -92,6 +92,7 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
             ("created", times.shown(task.created_at)),
             ("finished", times.shown(task.finished_at)),
             ("archived", times.shown(details.archived_at)),
+            ("requires", ", ".join(task.requires) or None),
             ("labels", ", ".join(f"{key}={value}" for key, value in task.labels.items()) or None),
         )
     )

@@ -4,18 +4,23 @@ import asyncio
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from orchestrator import app, logs
+from orchestrator import app as composition
+from orchestrator import logs
 from orchestrator.cli import api, signals
 from orchestrator.cli.daemon import door, rehearsal_at
+from orchestrator.cli.menu import BELOW
 from orchestrator.cli.session import settings, use_of
 from orchestrator.notify import notify
 from orchestrator.settings import Settings
 
+app: Final = App(name="worker", help_format="plaintext")
 
+
+@app.default
 def worker(
     *,
     answer: Annotated[
@@ -39,10 +44,14 @@ async def _run(loaded: Settings, *, answer: bool, rehearse: bool, script: Path |
         listener = stack.enter_context(api.bound(loaded)) if answer else None
         url = await stack.enter_async_context(rehearsal_at(script)) if rehearse else None
         running = await stack.enter_async_context(
-            app.running(loaded, stop=stop, rehearsal_url=url, door=door)
+            composition.running(loaded, stop=stop, rehearsal_url=url, door=door)
         )
         if listener is not None:
             served = api.serving(use_of(running), loaded, listener, with_worker=True)
             await stack.enter_async_context(served)
         notify("READY=1")
         await stop.drain.wait()
+
+
+for _name, _entry in BELOW["worker"].items():
+    app.command(f"orchestrator.cli.{_entry.path}", name=_name, help=_entry.summary)

@@ -1,7 +1,7 @@
 """What every value must be before anything is touched."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from orchestrator.domain.errors import InvalidInput
@@ -17,6 +17,9 @@ LATEST: Final = 32_503_680_000.0
 """The year 3000, in Unix seconds: what is later was given in milliseconds by mistake."""
 LABELS: Final = 64
 LABEL_CHARACTERS: Final = 256
+LABEL: Final = r"\S{1,64}"
+"""A label of a worker; the settings have the same pattern."""
+TOKENS: Final = 10**15
 
 
 def check_id(value: str, field: str) -> str:
@@ -88,6 +91,21 @@ def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
         storable(key, where)
         storable(value, where)
     return dict(labels)
+
+
+def check_requires(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels that a worker must have, sorted. Raises InvalidInput."""
+    wanted = tuple(sorted(set(labels)))
+    if len(wanted) > LABELS:
+        raise InvalidInput(f"requires must name at most {LABELS} labels, got {len(wanted)}", field="requires")
+    for label in wanted:
+        if not re.fullmatch(LABEL, label):
+            raise InvalidInput(
+                f"requires: a label has 1 to 64 characters and no spaces, got {label[:80]!r}",
+                field="requires",
+            )
+        storable(label, "requires")
+    return wanted
 
 
 def storable(value: str, field: str) -> str:

@@ -86,6 +86,7 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         ahead=tasks.count_ahead(tx, task),
         running=tasks.count_claimed(tx, project_id=task.project_id),
         spent_usd=attempts.spent(tx, task.project_id, since=now - now % DAY),
+        fleet=tuple(frozenset(one.labels) for one in workers.alive(tx, now=now)),
         workers=fleet.workers,
         slots=fleet.slots,
         busy=tasks.count_claimed(tx),

@@ -24,6 +24,9 @@ class CreateProject:
     weight: float = 1.0
     max_concurrent: int | None = None
     budget_usd_per_day: float | None = None
+    budget_tokens_per_day: int | None = None
+    requires: tuple[str, ...] = ()
+    """Labels that a worker must have to take its tasks."""
     repository: str | None = None
     checkout: CheckoutKind | None = None
     """Absent: `worktree` for a git repository, `directory` for another directory, else `empty`."""
@@ -45,6 +48,8 @@ class EditProject:
     weight: float | Unchanged = UNCHANGED
     max_concurrent: int | Unchanged | None = UNCHANGED
     budget_usd_per_day: float | Unchanged | None = UNCHANGED
+    budget_tokens_per_day: int | Unchanged | None = UNCHANGED
+    requires: tuple[str, ...] | Unchanged = UNCHANGED
     repository: str | Unchanged | None = UNCHANGED
     checkout: CheckoutKind | Unchanged = UNCHANGED
 
@@ -99,6 +104,8 @@ async def create_project(use: Use, request: CreateProject) -> ProjectCreated:
         weight=request.weight,
         max_concurrent=request.max_concurrent,
         budget_usd_per_day=request.budget_usd_per_day,
+        budget_tokens_per_day=request.budget_tokens_per_day,
+        requires=checks.check_requires(request.requires),
         repository=request.repository,
         checkout=request.checkout or _suitable(request.repository),
     )
@@ -126,6 +133,8 @@ async def edit_project(use: Use, request: EditProject) -> ProjectUpdated:
         weight=request.weight,
         max_concurrent=request.max_concurrent,
         budget_usd_per_day=request.budget_usd_per_day,
+        budget_tokens_per_day=request.budget_tokens_per_day,
+        requires=request.requires,
         repository=request.repository,
         checkout=request.checkout,
     )
@@ -133,6 +142,8 @@ async def edit_project(use: Use, request: EditProject) -> ProjectUpdated:
         raise InvalidInput("No fields to update")
     if "name" in fields:
         fields["name"] = checks.check_title(fields["name"], "name")
+    if "requires" in fields:
+        fields["requires"] = checks.check_requires(fields["requires"])
     if "repository" in fields and "checkout" not in fields:
         fields["checkout"] = _suitable(fields["repository"])
     now = use.clock()
@@ -235,6 +246,7 @@ def _check(project: Project) -> None:
     checks.check_number(project.weight, "weight", most=1000)
     checks.check_number(project.max_concurrent, "max_concurrent", least=1, most=10_000)
     checks.check_number(project.budget_usd_per_day, "budget_usd_per_day")
+    checks.check_number(project.budget_tokens_per_day, "budget_tokens_per_day", most=checks.TOKENS)
     if project.repository is None:
         if project.checkout is not CheckoutKind.EMPTY:
             raise InvalidInput(f"checkout '{project.checkout}' needs a repository", field="repository")

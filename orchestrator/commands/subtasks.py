@@ -42,6 +42,7 @@ def confined(tx: Transaction, use: Use, agent: Agent, new: NewTask) -> NewTask:
         parent_id=parent.id,
         profile_id=new.profile_id or _named(own.profile_id),
         priority=max(new.priority, parent.priority),
+        requires=tuple(sorted({*new.requires, *parent.requires})),
         timeout_seconds=_least(new.timeout_seconds, own.timeout_seconds),
         max_budget_usd=_least(new.max_budget_usd, own.max_budget_usd),
     )

@@ -10,6 +10,7 @@ from orchestrator.commands import (
     doctor,
     effective,
     explain,
+    fleet,
     manifest,
     profile_write,
     profiles,
@@ -110,6 +111,20 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         handler=explain.explain_task,
         changes=False,
         who=Who.ANYONE,
+    ),
+    Command(
+        name="list_workers",
+        request=fleet.ListWorkers,
+        result=fleet.WorkerList,
+        handler=fleet.list_workers,
+        changes=False,
+    ),
+    Command(
+        name="drain_worker",
+        request=fleet.DrainWorker,
+        result=fleet.WorkerDraining,
+        handler=fleet.drain_worker,
+        changes=True,
     ),
     Command(
         name="get_attempt",

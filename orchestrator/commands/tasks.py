@@ -33,7 +33,11 @@ class CreateTask:
     max_attempts: int = 3
     timeout_seconds: float | None = None
     max_budget_usd: float | None = None
+    """For all its attempts together, like `max_tokens`."""
+    max_tokens: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    """Labels that a worker must have to take it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,9 @@ class EditTask:
     max_attempts: int | Unchanged = UNCHANGED
     timeout_seconds: float | Unchanged | None = UNCHANGED
     max_budget_usd: float | Unchanged | None = UNCHANGED
+    max_tokens: int | Unchanged | None = UNCHANGED
     labels: Mapping[str, str] | Unchanged = UNCHANGED
+    requires: tuple[str, ...] | Unchanged = UNCHANGED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +102,9 @@ async def create_task(use: Use, request: CreateTask) -> TaskCreated:
         max_attempts=request.max_attempts,
         timeout_seconds=request.timeout_seconds,
         max_budget_usd=request.max_budget_usd,
+        max_tokens=request.max_tokens,
         labels=checks.check_labels(request.labels),
+        requires=checks.check_requires(request.requires),
     )
     _check_numbers(wanted)
     task_id = ids.new_id(now, use.random())
@@ -136,7 +144,9 @@ async def edit_task(use: Use, request: EditTask) -> TaskUpdated:
         max_attempts=request.max_attempts,
         timeout_seconds=request.timeout_seconds,
         max_budget_usd=request.max_budget_usd,
+        max_tokens=request.max_tokens,
         labels=request.labels,
+        requires=request.requires,
     )
     if not fields:
         raise InvalidInput("No fields to update")
@@ -217,6 +227,7 @@ def _check_numbers(task: NewTask) -> None:
             "max_attempts": task.max_attempts,
             "timeout_seconds": task.timeout_seconds,
             "max_budget_usd": task.max_budget_usd,
+            "max_tokens": task.max_tokens,
             "run_at": task.run_at,
         }
     )
@@ -230,6 +241,9 @@ def _check_fields(fields: dict[str, Any]) -> None:
         checks.check_prompt(fields["prompt"])
     if "labels" in fields:
         fields["labels"] = checks.check_labels(fields["labels"])
+    if "requires" in fields:
+        fields["requires"] = checks.check_requires(fields["requires"])
+    checks.check_number(fields.get("max_tokens"), "max_tokens", most=checks.TOKENS)
     checks.check_number(fields.get("priority"), "priority", least=-checks.PRIORITY, most=checks.PRIORITY)
     checks.check_number(fields.get("max_attempts", 1), "max_attempts", least=1, most=checks.ATTEMPTS)
     checks.check_number(fields.get("timeout_seconds"), "timeout_seconds")

@@ -44,6 +44,8 @@ class Facts:
     """By its project since midnight UTC."""
     refused: Task | None = None
     """Another task, whose agent's service refused its credentials; those of the same agent wait with it."""
+    fleet: tuple[frozenset[str], ...] = ()
+    """The labels of each worker that was heard of lately and does not drain."""
     workers: int = 0
     """Workers that have been heard of lately and do not drain."""
     slots: int = 0
@@ -126,12 +128,26 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
 def _of_workers(facts: Facts, now: float) -> Iterator[Reason]:
     if facts.workers == 0:
         yield Reason(code="no_worker", message="No worker is alive; start one with `orchestrator up`.")
+    elif (missing := _label_missing(facts)) is not None:
+        yield missing
     elif facts.busy >= facts.slots:
         yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
     due = facts.task.run_at is None or facts.task.run_at <= now
     if facts.task.state is TaskState.READY and facts.task.hold is None and due:
         place = "It is next" if facts.ahead == 0 else f"It is number {facts.ahead + 1}"
         yield Reason(code="queue", message=f"{place} in the queue of project {facts.project.id}.")
+
+
+def _label_missing(facts: Facts) -> Reason | None:
+    required = {*facts.task.requires, *facts.project.requires}
+    if not required or any(required <= labels for labels in facts.fleet):
+        return None
+    nowhere = sorted(required - frozenset().union(*facts.fleet)) or sorted(required)
+    names = f"label {nowhere[0]}" if len(nowhere) == 1 else f"labels {', '.join(nowhere)}"
+    return Reason(
+        code="no_worker_with_label",
+        message=f"No worker with {names} is alive; start one whose `worker.labels` names it.",
+    )
 
 
 def _running(task: Task) -> Reason:

@@ -29,3 +29,6 @@ class Project:
     """A directory or a git repository, absolute path; `None` gives each task an empty directory."""
     checkout: CheckoutKind = CheckoutKind.EMPTY
     paused: bool = False
+    requires: tuple[str, ...] = ()
+    """Labels that a worker must have to take its tasks, sorted."""
+    budget_tokens_per_day: int | None = None

@@ -43,6 +43,10 @@ class NewTask:
     timeout_seconds: float | None = None
     max_budget_usd: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    """Labels that a worker must have to take it."""
+    max_tokens: int | None = None
+    """Tokens of all its attempts together."""
     parent_id: str | None = None
     """The task whose agent asks for it; `None` when a person does."""
     schedule_id: str | None = None
@@ -91,6 +95,10 @@ class Task:
     """The schedule that made it."""
     scheduled_for: float | None = None
     """Which occurrence of it, jitter not counted; `None` when a person made the schedule run."""
+    requires: tuple[str, ...] = ()
+    """Labels that a worker must have to take it, sorted."""
+    max_tokens: int | None = None
+    """Tokens of all its attempts together; `max_budget_usd` is the same in USD."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

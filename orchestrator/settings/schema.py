@@ -65,6 +65,9 @@ class WorkerSettings(Section):
         default_factory=socket.gethostname, min_length=1, description="Name of this host among the workers."
     )
     slots: Count = Field(default=4, description="Attempts at once on this host.")
+    labels: tuple[Annotated[str, Field(pattern=r"^\S{1,64}$")], ...] = Field(
+        default=(), description="What tasks and projects can require of a worker, such as `gpu`."
+    )
     starts_at_once: Count = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Agents in start-up at the same time."
     )

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Integer, Text, text
+from sqlalchemy import BigInteger, Column, Integer, Text, text
 
 from orchestrator.store.columns import (
     Json,
     Key,
+    Names,
     Prose,
     Real,
     amount,
@@ -68,6 +69,8 @@ def task_columns() -> list[Column[Any]]:
         Column("schedule_id", Key),
         Column("scheduled_for", Real),
         Column("parent_id", Key),  # the task whose agent asked for it
+        Column("requires", Names),  # labels that its worker must have
+        Column("max_tokens", BigInteger),
     ]
 
 
@@ -88,4 +91,26 @@ def schedule_columns() -> list[Column[Any]]:
         Column("last_task_id", Key),
         Column("checking_by", Key),  # who asks the condition, and for how long he has the right to
         Column("checking_until", Real),
+    ]
+
+
+def limit_columns() -> list[Column[Any]]:
+    """What may run and be spent at most over all hosts. The instance itself has the empty name."""
+    return [
+        Column("scope", Key, primary_key=True),  # instance, host, profile or model
+        Column("name", Key, primary_key=True),
+        Column("max_concurrent", Integer),
+        Column("budget_usd_per_day", Real),
+        Column("budget_tokens_per_day", BigInteger),
+        moment("updated_at"),
+    ]
+
+
+def backoff_columns() -> list[Column[Any]]:
+    """Providers to be left alone for a while: a harness with the fingerprint of its credential."""
+    return [
+        Column("provider", Key, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("message", Prose, nullable=False),
+        moment("until"),
     ]

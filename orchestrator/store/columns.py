@@ -36,6 +36,19 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class Names(TypeDecorator[tuple[str, ...]]):
+    """Some names, sorted, as a JSON list; NULL for none, so that an index can leave those rows out."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: Dialect) -> str | None:
+        return dumps(sorted(set(value))) if value else None
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        return () if value is None else tuple(json.loads(value))
+
+
 class Prose(TypeDecorator[str]):
     """Text that strangers wrote. What a database cannot hold (NUL, lone surrogates) becomes U+FFFD."""
 

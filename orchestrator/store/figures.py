@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select, text
 from orchestrator.domain.event import Event
 from orchestrator.domain.task import TERMINAL, TaskState
 from orchestrator.store import events
-from orchestrator.store.tables import CLAIMED, attempts, sync_state, tasks
+from orchestrator.store.conditions import CLAIMED
+from orchestrator.store.tables import attempts, sync_state, tasks
 from orchestrator.store.tables import events as outbox
 
 _WAITING = sorted(state.value for state in TaskState if state not in TERMINAL)

@@ -12,8 +12,9 @@ from orchestrator.domain.schedule import Decision, Overlap, Schedule, Timing, de
 from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import schedules as rows
 from orchestrator.store import tasks
+from orchestrator.store.conditions import OF_SCHEDULE
 from orchestrator.store.outbox import Topic, announce, mark_changed
-from orchestrator.store.tables import OF_SCHEDULE, queued_occurrences, schedules
+from orchestrator.store.tables import queued_occurrences, schedules
 from orchestrator.store.tables import tasks as all_tasks
 
 CHECK_MARGIN: Final = 15.0

@@ -1,6 +1,7 @@
 """What each project has running, had lately and may have: the numbers that fairness is decided from."""
 # ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ class Limits:
     budget_usd_per_day: float | None
     checkout: CheckoutKind
     repository: str | None
+    requires: tuple[str, ...] = ()
 
     @property
     def directory(self) -> str | None:
@@ -56,7 +58,7 @@ _LIMITS: Final = {
     # Two workers that count at the same time would both find room under a limit; so whoever decides for a
     # project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
     (dialect, locked): text(
-        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository FROM projects "
+        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository, requires FROM projects "
         f"WHERE id {among_ids}"
         + (
             " AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
@@ -84,6 +86,7 @@ def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
             budget_usd_per_day=row[3],
             checkout=CheckoutKind(row[4]),
             repository=row[5],
+            requires=tuple(json.loads(row[6])) if row[6] else (),
         )
         for row in rows
     }

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.task import Claim, TaskState
+from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, STARTABLE, WAITING
 from orchestrator.store.outbox import mark_changed
 from orchestrator.store.rowset import DIALECTS, parameter, source
-from orchestrator.store.tables import CLAIMABLE, CLAIMED, HELD, WAITING, attempts, tasks
+from orchestrator.store.tables import attempts, tasks
 from orchestrator.store.task_rows import COLUMNS, task_of
 
 DUE_AT_ONCE: Final = 1000
@@ -38,47 +39,77 @@ def clock(tx: Connection) -> float:
 
 _POSTGRES_NOW: Final = text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
-_OPEN_PROJECTS: Final = f"""
+_OPEN_PROJECTS: Final = """
 WITH RECURSIVE open(project_id) AS (
-    SELECT min(project_id) FROM tasks {{hint}} WHERE {CLAIMABLE}
+    SELECT min(project_id) FROM tasks {hint} WHERE {where}
     UNION ALL
-    SELECT (SELECT min(project_id) FROM tasks {{hint}} WHERE {CLAIMABLE} AND project_id > open.project_id)
+    SELECT (SELECT min(project_id) FROM tasks {hint} WHERE {where} AND project_id > open.project_id)
     FROM open WHERE open.project_id IS NOT NULL
 )
 """
-
-_CANDIDATES: Final = {
+_FIRST: Final = {
     # The next few of each project are found by their place in the index: its other rows are never read,
     # however many there are. SQLite is told which index, since its statistics can talk it out of it.
-    "sqlite": text(
-        _OPEN_PROJECTS.format(hint="INDEXED BY tasks_claimable")
-        + f"""
+    "sqlite": _OPEN_PROJECTS
+    + """
 SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at
 FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
 CROSS JOIN tasks t WHERE t.id IN (
-    SELECT id FROM tasks INDEXED BY tasks_claimable WHERE project_id = open.project_id AND {CLAIMABLE}
+    SELECT id FROM tasks {hint} WHERE project_id = open.project_id AND {where}
     ORDER BY project_id, priority, created_at, id LIMIT :most)
-"""
-    ),
+""",
     # Rows that another worker is just taking are passed over, not waited for.
-    "postgresql": text(
-        _OPEN_PROJECTS.format(hint="")
-        + f"""
+    "postgresql": _OPEN_PROJECTS
+    + """
 SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at
 FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
 CROSS JOIN LATERAL (
     SELECT id, project_id, profile_id, priority, created_at FROM tasks
-    WHERE project_id = open.project_id AND {CLAIMABLE}
+    WHERE project_id = open.project_id AND {where}
     ORDER BY project_id, priority, created_at, id LIMIT :most FOR UPDATE SKIP LOCKED) t
-"""
-    ),
+""",
 }
 
 
-def candidates(tx: Connection, *, most: int) -> list[Candidate]:
-    """The first `most` tasks of every project that may be claimed now, as far as the queue itself knows; in
-    no particular order."""
-    rows = tx.execute(_CANDIDATES[tx.dialect.name], {"most": most})
+def _indexed_by(dialect: str, index: str) -> str:
+    return f"INDEXED BY {index}" if dialect == "sqlite" else ""
+
+
+_CANDIDATES: Final = {
+    dialect: text(query.format(hint=_indexed_by(dialect, "tasks_claimable"), where=CLAIMABLE))
+    for dialect, query in _FIRST.items()
+}
+_DEMANDING: Final = {
+    dialect: text(
+        query.format(
+            hint=_indexed_by(dialect, "tasks_demanding"), where=f"{DEMANDING} AND requires = :requires"
+        )
+    )
+    for dialect, query in _FIRST.items()
+}
+_DEMANDS: Final = {
+    dialect: text(
+        f"""
+WITH RECURSIVE demand(requires) AS (
+    SELECT min(requires) FROM tasks {hint} WHERE {DEMANDING}
+    UNION ALL
+    SELECT (SELECT min(requires) FROM tasks {hint} WHERE {DEMANDING} AND requires > demand.requires)
+    FROM demand WHERE demand.requires IS NOT NULL
+)
+SELECT requires FROM demand WHERE requires IS NOT NULL
+"""
+    )
+    for dialect, hint in ((one, _indexed_by(one, "tasks_demanding")) for one in _FIRST)
+}
+
+
+def candidates(tx: Connection, *, most: int, labels: Collection[str] = ()) -> list[Candidate]:
+    """The first `most` tasks of every project that a worker with these labels may claim now, as far as the
+    queue itself knows; in no particular order."""
+    rows = list(tx.execute(_CANDIDATES[tx.dialect.name], {"most": most}))
+    for demand in [row[0] for row in tx.execute(_DEMANDS[tx.dialect.name])]:
+        if set(json.loads(demand)) <= set(labels):
+            rows += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": demand})
     return [
         Candidate(id=row[0], project_id=row[1], profile_id=row[2], priority=row[3], created_at=row[4])
         for row in rows
@@ -211,7 +242,7 @@ def release(tx: Connection, claims: Iterable[Claim], *, now: float) -> int:
 
 _HOLD: Final = (
     update(tasks)
-    .where(tasks.c.id == bindparam("b_id"), text(CLAIMABLE))
+    .where(tasks.c.id == bindparam("b_id"), text(STARTABLE))
     .values(
         hold=bindparam("b_hold"),
         hold_message=bindparam("b_message"),

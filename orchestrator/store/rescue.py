@@ -10,8 +10,9 @@ from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
 from orchestrator.domain.task import TERMINAL, Task, TaskState
 from orchestrator.store import callers, dependencies
+from orchestrator.store.conditions import CLAIMED
 from orchestrator.store.outbox import announce
-from orchestrator.store.tables import CLAIMED, attempts, tasks
+from orchestrator.store.tables import attempts, tasks
 from orchestrator.store.task_rows import COLUMNS, save, task_of
 
 LOST: Final = "lost"

@@ -17,10 +17,17 @@ from sqlalchemy import (
     text,
 )
 
-from orchestrator.store.column_sets import definition_columns, schedule_columns, task_columns
+from orchestrator.store.column_sets import (
+    backoff_columns,
+    definition_columns,
+    limit_columns,
+    schedule_columns,
+    task_columns,
+)
 from orchestrator.store.columns import (
     Json,
     Key,
+    Names,
     Prose,
     Real,
     Serial,
@@ -32,8 +39,9 @@ from orchestrator.store.columns import (
     number,
     partial,
 )
+from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -99,6 +107,8 @@ projects: Final = Table(
     Column("repository", Text),
     Column("checkout", Text, nullable=False, server_default="empty"),
     flag("paused"),
+    Column("requires", Names),
+    Column("budget_tokens_per_day", BigInteger),
     Column("default_profile_id", Key, ForeignKey("agent_profiles.id")),
     # Deleting a profile clears the references to it; without the index that reads every project.
     Index("projects_by_profile", "default_profile_id"),
@@ -121,27 +131,6 @@ bindings: Final = Table(
 )
 
 
-CLAIMABLE: Final = "state = 'READY' AND hold IS NULL AND run_at IS NULL"
-"""What a worker may take now. Queries repeat these very words, with literals and not parameters, or
-neither planner uses the index. `docs/database.md` says who clears `run_at` and `hold`."""
-
-CLAIMED: Final = "lease_until IS NOT NULL"
-"""A worker has it."""
-
-WAITING: Final = (
-    "run_at IS NOT NULL AND state NOT IN "
-    "('ASSIGNED', 'BLOCKED', 'CANCELLED', 'COMPLETED', 'FAILED', 'IN_PROGRESS', 'WAITING_INPUT')"
-)
-"""Its time has not come. Said by the states that do not wait: given the others, SQLite goes through all READY
-tasks by `tasks_by_state` instead."""
-
-HELD: Final = "hold IS NOT NULL"
-"""Something other than time keeps it from starting; only READY tasks are held."""
-
-OF_SCHEDULE: Final = "schedule_id IS NOT NULL AND finished_at IS NULL"
-"""A schedule made it, and it has not ended."""
-
-
 tasks: Final = Table(
     "tasks",
     metadata,
@@ -154,6 +143,7 @@ tasks: Final = Table(
     # Those of a schedule that have not ended: whether the next one may start.
     partial("tasks_of_schedules", "schedule_id", "created_at", where=OF_SCHEDULE),
     partial("tasks_claimable", "project_id", "priority", "created_at", "id", where=CLAIMABLE),
+    partial("tasks_demanding", "requires", "project_id", "priority", "created_at", "id", where=DEMANDING),
     partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=CLAIMED),
     partial("tasks_waiting", "run_at", where=WAITING),
     partial("tasks_held", "hold_until", where=HELD),
@@ -244,6 +234,10 @@ attempts: Final = Table(
     number("cache_read_tokens"),
     number("cache_creation_tokens"),
     number("turns"),
+    # What limits over all hosts are counted by, known when it is claimed.
+    Column("host", Text),
+    Column("claimed_profile", Text),
+    Column("model", Text),
     # Measured by retention once the attempt has ended, and 0 when it took the messages away.
     Column("message_bytes", BigInteger),
     # What each project used lately: the scheduler's view and the daily budgets.
@@ -335,7 +329,12 @@ workers: Final = Table(
     moment("seen_at"),
     flag("draining"),
     json_document("details"),
+    json_document("labels", "[]"),
+    flag("drain_asked"),
 )
+
+limits: Final = Table("limits", metadata, *limit_columns())
+backoffs: Final = Table("backoffs", metadata, *backoff_columns())
 
 duties: Final = Table(
     "duties",

@@ -14,16 +14,9 @@ from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED as CLAIMED_STATES
 from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import dependencies as needs
+from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD
 from orchestrator.store.outbox import announce, mark_changed
-from orchestrator.store.tables import (
-    CLAIMABLE,
-    CLAIMED,
-    HELD,
-    agent_profiles,
-    archived_tasks,
-    projects,
-    tasks,
-)
+from orchestrator.store.tables import agent_profiles, archived_tasks, projects, tasks
 from orchestrator.store.task_rows import COLUMNS, NAMES, locked, save, task_event, task_of, values_of
 
 EXCERPT: Final = 400
@@ -64,6 +57,8 @@ def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
         parent_id=new.parent_id,
         schedule_id=new.schedule_id,
         scheduled_for=new.scheduled_for,
+        requires=tuple(sorted(set(new.requires))),
+        max_tokens=new.max_tokens,
     )
     try:
         tx.execute(_INSERT, values_of(task))
@@ -136,6 +131,8 @@ def edit(tx: Connection, task: Task, fields: Mapping[str, Any], *, now: float) -
     for name in ("title", "prompt"):
         if name in wanted:
             wanted[name] = storable(wanted[name], name)
+    if "requires" in wanted:
+        wanted["requires"] = tuple(sorted(set(wanted["requires"])))
     if "labels" in wanted:
         wanted["labels"] = _labels(wanted["labels"])
     if "profile_id" in wanted:
@@ -225,7 +222,8 @@ def count_ahead(tx: Connection, task: Task) -> int:
     """How many tasks of its project would be taken before it."""
     place = sa.tuple_(tasks.c.priority, tasks.c.created_at, tasks.c.id)
     before = place < sa.tuple_(task.priority, task.created_at, task.id)
-    query = select(func.count()).where(text(CLAIMABLE), tasks.c.project_id == task.project_id, before)
+    alike = text(DEMANDING if task.requires else CLAIMABLE)
+    query = select(func.count()).where(alike, tasks.c.project_id == task.project_id, before)
     return tx.execute(query.select_from(tasks)).scalar_one()
 
 

@@ -1,11 +1,12 @@
 """Workers: who is there, and how many attempts they can have at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, true, update
 
+from orchestrator.store.outbox import mark_changed
 from orchestrator.store.tables import workers
 
 SEEN_SECONDS: Final = 60.0
@@ -24,6 +25,9 @@ class Worker:
     draining: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
     """How to recognise the process on its host: its boot, and when it started."""
+    labels: tuple[str, ...] = ()
+    """What tasks and projects can require of it."""
+    drain_asked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,19 +38,37 @@ class Fleet:
     slots: int
 
 
+_NAMES: Final = tuple(one.name for one in fields(Worker))
+_COLUMNS: Final = tuple(workers.c[name] for name in _NAMES)
+
+
 def register(tx: Connection, worker: Worker) -> None:
     """Present itself; a row left by an earlier process of the same id is replaced."""
     tx.execute(delete(workers).where(workers.c.id == worker.id))
-    names = ("id", "host", "pid", "version", "slots", "started_at", "seen_at", "draining", "details")
-    tx.execute(insert(workers).values({name: getattr(worker, name) for name in names}))
+    values = {name: getattr(worker, name) for name in _NAMES}
+    tx.execute(insert(workers).values({**values, "labels": list(worker.labels)}))
 
 
-def seen(tx: Connection, worker_id: str, *, now: float, draining: bool | None = None) -> bool:
-    """It lives. False when it is not registered."""
-    changes: dict[str, float | bool] = {"seen_at": now}
-    if draining is not None:
-        changes["draining"] = draining
-    return tx.execute(update(workers).where(workers.c.id == worker_id).values(changes)).rowcount == 1
+def seen(tx: Connection, worker_id: str, *, now: float, draining: bool = False) -> bool:
+    """It lives. False when it is not registered. One that is to drain stays marked so."""
+    row = update(workers).where(workers.c.id == worker_id)
+    return (
+        tx.execute(row.values(seen_at=now, draining=true() if draining else workers.c.drain_asked)).rowcount
+        == 1
+    )
+
+
+def ask_to_drain(tx: Connection, worker_id: str) -> bool:
+    """Have a worker stop as SIGTERM does, wherever it runs. False when it is not registered."""
+    asked = update(workers).where(workers.c.id == worker_id).values(drain_asked=True, draining=True)
+    if tx.execute(asked).rowcount != 1:
+        return False
+    mark_changed(tx)
+    return True
+
+
+def asked_to_drain(tx: Connection, worker_id: str) -> bool:
+    return bool(tx.execute(select(workers.c.drain_asked).where(workers.c.id == worker_id)).scalar())
 
 
 def leave(tx: Connection, worker_id: str) -> None:
@@ -55,18 +77,13 @@ def leave(tx: Connection, worker_id: str) -> None:
 
 def list_workers(tx: Connection) -> list[Worker]:
     """All that are registered, by id; those not seen lately are among them."""
-    query = select(
-        workers.c.id,
-        workers.c.host,
-        workers.c.pid,
-        workers.c.version,
-        workers.c.slots,
-        workers.c.started_at,
-        workers.c.seen_at,
-        workers.c.draining,
-        workers.c.details,
-    ).order_by(workers.c.id)
-    return [Worker(**row) for row in tx.execute(query).mappings()]
+    rows = tx.execute(select(*_COLUMNS).order_by(workers.c.id)).mappings()
+    return [Worker(**{**row, "labels": tuple(row["labels"])}) for row in rows]
+
+
+def alive(tx: Connection, *, now: float) -> list[Worker]:
+    """Those that were heard of lately and do not drain."""
+    return [one for one in list_workers(tx) if one.seen_at > now - SEEN_SECONDS and not one.draining]
 
 
 def fleet(tx: Connection, *, now: float) -> Fleet:

@@ -1,6 +1,6 @@
 """May it start now? What a profile, a checkout or a provider says about each waiting task."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.domain.candidate import Candidate
@@ -38,6 +38,8 @@ class Facts:
     now: float
     verdicts: Mapping[Key, Verdict]
     harnesses: frozenset[str]
+    lacking: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Labels that a project requires and this worker has not, by project."""
     directories: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     holds: list[Hold] = []
     taken = set(facts.busy)
     for task in sorted(candidates, key=_order):
-        hold = _refused(task, facts) or _waits(task, facts, taken)
+        hold = _unlabelled(task, facts) or _refused(task, facts) or _waits(task, facts, taken)
         if hold is not None:
             holds.append(hold)
             continue
@@ -77,6 +79,14 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
 
 def _order(task: Candidate) -> tuple[int, float, str]:
     return task.priority, task.created_at, task.id
+
+
+def _unlabelled(task: Candidate, facts: Facts) -> Hold | None:
+    lacking = facts.lacking.get(task.project_id)
+    if not lacking:
+        return None
+    message = f"Project {task.project_id} requires labels that this worker has not: {', '.join(lacking)}."
+    return Hold(task_id=task.id, reason="label_missing", message=message)
 
 
 def _refused(task: Candidate, facts: Facts) -> Hold | None:

@@ -13,6 +13,8 @@ class WorkerConfig:
     name: str
     home: Path
     slots: int = 4
+    labels: tuple[str, ...] = ()
+    """What tasks and projects can require of a worker."""
     lease_seconds: float = 30.0
     """How long a claim holds without a heartbeat. Six heartbeats: five may be missed."""
     heartbeat_seconds: float = 5.0

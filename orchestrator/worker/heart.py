@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -19,6 +20,16 @@ from orchestrator.worker.running import Attempts, Key, key_of
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What the database has to say: of each claim that is still ours, what a person is asked, and whether
+    this worker is to drain."""
+
+    beats: Sequence[Beat]
+    asked: Mapping[Key, str]
+    drain: bool
+
+
 class Heart:
     """Beats by itself, and looks in between when asked to. `draining` is announced with each beat."""
 
@@ -32,6 +43,8 @@ class Heart:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.draining = False
+        self.told_to_drain: Callable[[], None] = lambda: None
+        """Called when somebody asked this worker to drain, by a command."""
         self._worker = worker
         self._config = config
         self._database = database
@@ -62,9 +75,11 @@ class Heart:
         claims = self._running.claims()
         ids = [claim.task.id for claim in claims]
         try:
-            self._hear(claims, *await self._database.read(_look, ids, self._worker))
+            heard = await self._database.read(_look, ids, self._worker)
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
+            return
+        self._hear(claims, heard)
 
     async def beat(self) -> None:
         """Extend every lease. An attempt whose claim is no longer ours is ended, and so is every attempt when
@@ -72,7 +87,7 @@ class Heart:
         claims = self._running.claims()
         begun = self._monotonic()
         try:
-            beats, asked = await self._database.run(
+            heard = await self._database.run(
                 _beat,
                 [claim.task.id for claim in claims],
                 self._worker,
@@ -85,17 +100,20 @@ class Heart:
                 self._lose([key_of(claim) for claim in claims], "the database could not be reached in time")
             return
         self._last = begun
-        self._hear(claims, beats, asked)
+        self._hear(claims, heard)
 
-    def _hear(self, claims: Sequence[Claim], beats: Sequence[Beat], asked: Mapping[Key, str]) -> None:
-        ours = {(beat.task_id, beat.attempt): beat for beat in beats}
+    def _hear(self, claims: Sequence[Claim], heard: Heard) -> None:
+        if heard.drain and not self.draining:
+            log.info("worker.told_to_drain", worker=self._worker)
+            self.told_to_drain()
+        ours = {(beat.task_id, beat.attempt): beat for beat in heard.beats}
         lost = [key for key in map(key_of, claims) if key not in ours]
         self._lose(lost, "another worker took it back")
         for key, beat in ours.items():
             if beat.cancel_requested:
                 self._running.ask(key, Cancelled())
-            elif key in asked:
-                self._running.ask(key, Asked(question=asked[key]))
+            elif key in heard.asked:
+                self._running.ask(key, Asked(question=heard.asked[key]))
 
     def _lose(self, keys: Sequence[tuple[str, int]], why: str) -> None:
         for key in keys:
@@ -103,14 +121,16 @@ class Heart:
                 log.warning("lease.lost", task_id=key[0], attempt=key[1], why=why)
 
 
-def _beat(
-    tx: Transaction, ids: Sequence[str], worker: str, lease_seconds: float, draining: bool
-) -> tuple[list[Beat], dict[Key, str]]:
+def _beat(tx: Transaction, ids: Sequence[str], worker: str, lease_seconds: float, draining: bool) -> Heard:
     now = queue.clock(tx)
     workers.seen(tx, worker, now=now, draining=draining)
     beats = queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)
-    return beats, questions.unanswered(tx, ids)
+    return _heard(tx, beats, ids, worker)
 
 
-def _look(tx: Transaction, ids: Sequence[str], worker: str) -> tuple[list[Beat], dict[Key, str]]:
-    return queue.look(tx, ids, worker=worker), questions.unanswered(tx, ids)
+def _look(tx: Transaction, ids: Sequence[str], worker: str) -> Heard:
+    return _heard(tx, queue.look(tx, ids, worker=worker), ids, worker)
+
+
+def _heard(tx: Transaction, beats: Sequence[Beat], ids: Sequence[str], worker: str) -> Heard:
+    return Heard(beats=beats, asked=questions.unanswered(tx, ids), drain=workers.asked_to_drain(tx, worker))

@@ -106,7 +106,9 @@ class Worker:
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`: once set, nothing new is taken, and what runs gets `drain_seconds` before it is
-        interrupted and put off; set twice, it is ended now. Raises what the database cannot recover from."""
+        interrupted and put off; set twice, it is ended now. A person may set it from afar too.
+        Raises what the database cannot recover from."""
+        self._heart.told_to_drain = stop.drain.set
         async with self._database.listener() as self._listener, self._at_work():
             ringing = asyncio.create_task(_ring_when_set(stop, self._listener))
             try:
@@ -174,6 +176,7 @@ class Worker:
             lease_seconds=self._config.lease_seconds,
             recheck_seconds=self._config.recheck_seconds,
             per_project=self._config.per_project,
+            labels=frozenset(self._config.labels),
             recent=await self._recently.by_project(),
             harnesses=frozenset(self._registry.harnesses),
             backoffs=self._providers.now(now),
@@ -294,6 +297,7 @@ class Worker:
             pid=os.getpid(),
             version=__version__,
             slots=self._config.slots,
+            labels=self._config.labels,
             started_at=self._clock(),
             seen_at=self._clock(),
             details={"boot": boot_id(), "started": me.started if me else 0},

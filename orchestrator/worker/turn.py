@@ -33,6 +33,7 @@ class Order:
     per_project: int
     recent: Mapping[str, Recent]
     harnesses: frozenset[str]
+    labels: frozenset[str]
     backoffs: Mapping[str, Backoff]
     look_due: bool = True
     """Whether to look for tasks whose time has come: not in every turn of a busy queue."""
@@ -59,7 +60,7 @@ def turn(tx: Transaction, order: Order, judge: Judge) -> Turned:
     if not order.slots:
         return Turned(at=now, recorded=recorded, claims=())
     due = queue.wake_due(tx, now=now) if order.look_due else None
-    waiting = queue.candidates(tx, most=max(order.per_project, len(order.slots)))
+    waiting = queue.candidates(tx, most=max(order.per_project, len(order.slots)), labels=order.labels)
     if not waiting:
         return Turned(at=now, recorded=recorded, claims=(), due=due)
     limits = load.limits(tx, {task.project_id for task in waiting})
@@ -98,6 +99,11 @@ def _facts(
         now=now,
         verdicts=judge(tx, waiting, now),
         harnesses=order.harnesses,
+        lacking={
+            one.project_id: missing
+            for one in limits.values()
+            if (missing := [label for label in one.requires if label not in order.labels])
+        },
         directories=directories,
         busy=load.busy_directories(tx) if directories else frozenset(),
         backoffs=order.backoffs,

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.menu import GROUPS, SINGLE
+from orchestrator.cli.menu import BELOW, GROUPS, SINGLE
 from orchestrator.cli.page import filled
 from orchestrator.domain import errors
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+BY_GROUP = BELOW | {group: members for group, (_, members) in GROUPS.items()}
 ENTRIES = dict(SINGLE) | {
-    f"{group} {name}": entry for group, (_, members) in GROUPS.items() for name, entry in members.items()
+    f"{group} {name}": entry for group, members in BY_GROUP.items() for name, entry in members.items()
 }
 
 

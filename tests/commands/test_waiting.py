@@ -79,3 +79,13 @@ def test_a_hold_says_when_it_is_looked_at_again() -> None:
 @pytest.mark.parametrize("state", TaskState)
 def test_no_state_is_without_an_explanation(state: TaskState) -> None:
     assert reasons(replace(FACTS, task=replace(TASK, state=state)), now=NOW) or state is TaskState.DEFINED
+
+
+def test_labels_that_no_worker_has_are_named() -> None:
+    wanting = replace(FACTS, task=replace(TASK, requires=("gpu",)), fleet=(frozenset(),))
+    assert codes(wanting) == ["no_worker_with_label", "queue"]
+    assert next(iter(reasons(wanting, now=NOW))).message.startswith("No worker with label gpu is alive")
+    there = replace(wanting, fleet=(frozenset(), frozenset({"gpu", "eu"})))
+    assert codes(there) == ["queue"]
+    both = replace(there, project=replace(PROJECT, requires=("arm",)))
+    assert "label arm is" in next(iter(reasons(both, now=NOW))).message

@@ -3,14 +3,16 @@
 import pytest
 from sqlalchemy import Connection, text
 
+from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, WAITING
 from orchestrator.store.database import Database
-from orchestrator.store.tables import CLAIMABLE, CLAIMED, HELD, WAITING
 
 TAKEN = "ORDER BY project_id, priority, created_at, id LIMIT 5"
+SAME = "AND requires = 'x' AND project_id = 'p1'"
 LISTED = "ORDER BY created_at DESC, id DESC LIMIT 50"
 
 QUERIES = {
     "tasks_claimable": f"SELECT id FROM tasks WHERE project_id = 'p1' AND {CLAIMABLE} {TAKEN}",
+    "tasks_demanding": f"SELECT id FROM tasks WHERE {DEMANDING} {SAME} {TAKEN}",
     "tasks_claimed": f"SELECT count(*) FROM tasks WHERE {CLAIMED} AND lease_until < 5",
     "tasks_waiting": f"SELECT id FROM tasks WHERE {WAITING} AND run_at <= 5 ORDER BY run_at LIMIT 5",
     "tasks_held": f"SELECT min(hold_until) FROM tasks WHERE {HELD}",

@@ -1,0 +1,49 @@
+"""Workers side by side: which labels they carry, and what is asked of them from afar."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.domain.ending import Ending
+from orchestrator.domain.task import Claim, Settlement, TaskState
+from orchestrator.store import workers
+from orchestrator.worker.leash import Leash
+
+pytestmark = pytest.mark.anyio
+
+S = TaskState
+DONE = Settlement(state=S.COMPLETED, outcome="completed", message="done", used_attempt=True)
+
+
+async def at_once(claim: Claim, leash: Leash) -> Ending:
+    return Ending(claim=claim, settlement=DONE)
+
+
+async def test_a_task_goes_to_a_worker_with_the_labels_that_it_and_its_project_require(lab) -> None:
+    lab.project("eu", requires=("eu",))
+    plain = [lab.ask() for _ in range(3)]
+    drawn = [lab.ask(requires=("gpu",)) for _ in range(12)]
+    both = lab.ask(requires=("gpu",), project="eu")
+    near = lab.ask(project="eu")
+    last = lab.ask(priority=200)
+    async with lab.working(execute=at_once, labels=("eu",)):
+        await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in (*plain, near, last)))
+    assert {lab.task(one).state for one in (*drawn, both)} == {S.READY}
+    async with lab.working(execute=at_once, labels=("gpu",)):
+        await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in drawn))
+    assert lab.task(both).state is S.READY
+    async with lab.working(execute=at_once, labels=("eu", "gpu", "fast")):
+        await lab.until(lambda: lab.task(both).state is S.COMPLETED)
+
+
+async def test_a_worker_drains_when_it_is_told_to_by_a_command(lab, tmp_path) -> None:
+    task_id = lab.ask(f"touch={tmp_path / 'started'};hang")
+    worker = lab.worker(drain_seconds=0.1)
+    async with asyncio.timeout(30), lab.working(worker) as stop:
+        await lab.until((tmp_path / "started").exists)
+        assert await lab.database.run(workers.ask_to_drain, worker.id)
+        await stop.drain.wait()
+        assert lab.database.read_sync(workers.alive, now=0.0) == []
+    assert (lab.task(task_id).state, lab.attempts(task_id)[0].outcome) == (S.READY, "interrupted")
+    assert lab.database.read_sync(workers.list_workers) == []
+    assert not lab.database.run_sync(workers.ask_to_drain, worker.id)
