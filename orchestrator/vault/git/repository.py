@@ -118,7 +118,11 @@ class Repository:
             "GIT_MERGE_AUTOEDIT": "no",
             "GIT_EDITOR": "true",
         }
-        return {**environment(os.environ, NETWORK), **who}
+        kept = environment(os.environ, NETWORK)
+        # Where authorities of one's own are named for every program: git's own TLS looks at this alone.
+        if authorities := kept.get("SSL_CERT_FILE") or kept.get("CURL_CA_BUNDLE"):
+            who["GIT_SSL_CAINFO"] = authorities
+        return {**kept, **who}
 
     def run(
         self,

@@ -27,7 +27,7 @@ class GitState(StrEnum):
     OFFLINE = "offline"
     """The remote cannot be reached."""
     CREDENTIALS = "credentials"
-    """The remote does not let us in."""
+    """The remote does not let us in, or is not known to be the one it says it is."""
     REJECTED = "rejected"
     """The remote does not take our commits."""
     CONTENDED = "contended"
@@ -84,7 +84,8 @@ class CycleEnded(Exception):
 
 _CREDENTIALS: Final = re.compile(
     r"permission denied \(|authentication failed|could not read (username|password)|access denied"
-    r"|http 40[13]|error: 40[13]|host key verification failed|invalid credentials|terminal prompts disabled"
+    r"|http 40[13]|error: 40[13]|host key verification failed|certificate verification failed"
+    r"|ssl certificate problem|invalid credentials|terminal prompts disabled"
     r"|repository '[^']*' not found|permission to .* denied|write access to repository not granted",
     re.IGNORECASE,
 )
