@@ -7,7 +7,6 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Final
 
-NAME: Final = "orchestrator.log"
 KEPT: Final = 1
 """Full files beside the one that is written: `orchestrator.log.1`."""
 
@@ -16,14 +15,14 @@ class LogFile(io.TextIOBase):
     """A stream for lines. At `most` bytes the file becomes the earlier one, in place of the one before; 0
     lets it grow. Raises OSError where it cannot be opened; later, lines that cannot be kept are dropped."""
 
-    def __init__(self, home: Path, *, most: int) -> None:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._handler = _Private(home / NAME, maxBytes=most, backupCount=KEPT, encoding="utf-8")
+    def __init__(self, path: Path, *, most: int) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._handler = _Private(path, maxBytes=most, backupCount=KEPT, encoding="utf-8")
 
     def write(self, text: str) -> int:
         # One line a write, except for the line feed that `print` writes by itself.
         if line := text.rstrip("\n"):
-            self._handler.handle(logging.LogRecord(NAME, logging.INFO, "", 0, line, None, None))
+            self._handler.handle(logging.LogRecord("", logging.INFO, "", 0, line, None, None))
         return len(text)
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ from rich.console import RenderableType
 from orchestrator import __version__, app, logs
 from orchestrator.cli import api, hints, output, screen, signals
 from orchestrator.cli.daemon import door, rehearsal_at
-from orchestrator.cli.log_file import NAME, LogFile
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
@@ -30,6 +29,8 @@ from orchestrator.store import events, workers
 from orchestrator.store import tasks as stored_tasks
 from orchestrator.store.database import Transaction
 
+LOG = "orchestrator.log"
+"""In the home, while the terminal shows tasks."""
 SAMPLE_PROJECT = "sample"
 SAMPLE_PROFILE = "reviewer"
 """Reads and changes nothing, so that it may look at the vault itself."""
@@ -138,7 +139,10 @@ def _credentials(loaded: Settings) -> bool:
 
 @contextlib.contextmanager
 def _log_file(loaded: Settings) -> Iterator[TextIO]:
-    with contextlib.closing(LogFile(loaded.home, most=loaded.log.file_bytes)) as file:
+    # Lazily, as a service that logs to stderr needs none of it.
+    from orchestrator.cli.log_file import LogFile  # noqa: PLC0415 - loaded only for the screen
+
+    with contextlib.closing(LogFile(loaded.home / LOG, most=loaded.log.file_bytes)) as file:
         yield cast(TextIO, file)
 
 
@@ -170,7 +174,7 @@ def _print_header(loaded: Settings, rehearsal_url: str | None) -> None:
         "version": __version__,
         "home": str(loaded.home),
         "vault": str(loaded.vault_path),
-        "log": str(loaded.home / NAME),
+        "log": str(loaded.home / LOG),
         "rehearsal": rehearsal_url,
     }
     if current().json:

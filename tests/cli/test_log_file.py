@@ -7,7 +7,7 @@ from orchestrator.cli.log_file import LogFile
 
 
 def test_a_full_log_becomes_the_earlier_one_in_place_of_the_one_before(home: Path) -> None:
-    log = LogFile(home, most=100)
+    log = LogFile(home / "orchestrator.log", most=100)
     for number in range(100):
         print(f"line {number}", file=log)
     log.close()
@@ -20,14 +20,14 @@ def test_a_full_log_becomes_the_earlier_one_in_place_of_the_one_before(home: Pat
 
 def test_a_log_without_a_limit_grows_and_a_later_program_goes_on_in_it(home: Path) -> None:
     for number in range(2):
-        log = LogFile(home, most=0)
+        log = LogFile(home / "orchestrator.log", most=0)
         print(f"run {number}", file=log)
         log.close()
     assert (home / "orchestrator.log").read_text(encoding="utf-8") == "run 0\nrun 1\n"
 
 
 def test_a_log_that_cannot_be_written_any_more_says_nothing_on_the_screen(home: Path, capsys) -> None:
-    log = LogFile(home, most=20)
+    log = LogFile(home / "orchestrator.log", most=20)
     logs.configure(style="json", stream=log)  # type: ignore[arg-type]  # it does what a stream for lines does
     home.chmod(0o500)
     (home / "orchestrator.log").unlink(missing_ok=True)
