@@ -3,23 +3,27 @@
     python bench/month.py [--days 31] [--tasks 1000] [--messages 20] [--database sqlite|postgresql]
 
 Every simulated hour tasks are asked for, claimed, run (messages, a token, an entry in the audit) and
-settled; then retention sweeps as the worker's duty does, without its rests. Ages are a quarter of the defaults
-or less, so that a month holds several windows. On PostgreSQL a VACUUM each day stands for the autovacuum that
-would have run. Prints a row for each day; exits with 1 when rows or bytes still grew in the last third.
+settled; then retention sweeps as the worker's duty does, without its rests. Ages are a quarter of the
+defaults or less, so that a month holds several windows. On PostgreSQL a VACUUM each day stands for the
+autovacuum that would have run. Prints a row for each day, with the median and the longest step of the writer;
+exits with 1 when rows or bytes still grew in the last third.
 """
 
 import argparse
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import random
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import structlog
 from backlog import fresh, postgres
 from machine import describe
 from sqlalchemy import make_url, text
@@ -28,7 +32,7 @@ from orchestrator.domain.attempt import AgentMessage, Snapshot, Usage
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.outcome import Completed, Crashed
 from orchestrator.domain.project import Project
-from orchestrator.domain.retention import Keep
+from orchestrator.domain.retention import SHARE, Keep
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import Claim, NewTask
 from orchestrator.store import attempts, audit, callers, projects, queue, settling, tasks
@@ -57,8 +61,9 @@ class Day:
     number: int
     bytes: int
     rows: dict[str, int]
+    step_ms: float
     longest_ms: float
-    """Of the steps of retention on that day."""
+    """Of the steps of retention on that day, the median and the longest."""
     memory: int
     """Of the process, the most so far, in KiB."""
 
@@ -130,7 +135,12 @@ def simulate(url: str, *, days: int, per_hour: int, messages: int, keep: Keep = 
     with open_database(url) as database:
         load = Load(database, per_hour=per_hour, messages=messages)
         for number in range(1, days + 1):
-            retention = Retention(database=database, keep=keep, clock=lambda: load.now, pause=_no_pause)
+            steps: list[float] = [0.0]
+
+            async def step(rest: float, steps: list[float] = steps) -> None:
+                steps.append(rest * SHARE / (1.0 - SHARE))
+
+            retention = Retention(database=database, keep=keep, clock=lambda: load.now, pause=step)
             for _ in range(24):
                 load.hour()
                 asyncio.run(retention.sweep())
@@ -138,7 +148,8 @@ def simulate(url: str, *, days: int, per_hour: int, messages: int, keep: Keep = 
                 number=number,
                 bytes=_size(url),
                 rows=database.read_sync(_rows),
-                longest_ms=retention.longest * 1000,
+                step_ms=statistics.median(steps) * 1000,
+                longest_ms=max(steps) * 1000,
                 memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             )
 
@@ -154,10 +165,6 @@ def still_growing(days: list[Day]) -> list[str]:
         for name, measure in measures.items()
         if max(map(measure, last)) > 1.1 * max(map(measure, middle))
     ]
-
-
-async def _no_pause(_seconds: float) -> None:
-    pass
 
 
 def _rows(tx: Transaction) -> dict[str, int]:
@@ -185,8 +192,9 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=20, help="of each attempt")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     print(describe("psycopg"))
-    print(f"{'day':>4} {'MiB':>7} {'RSS MiB':>8} {'step ms':>8}  " + "  ".join(f"{t:>16}" for t in TABLES))
+    print(f"{'day':>4} {'MiB':>7} {'RSS MiB':>8} {'step ms':>14}  " + "  ".join(f"{t:>16}" for t in TABLES))
     began, days = time.perf_counter(), []
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(postgres()) if given.database == "postgresql" else None
@@ -195,8 +203,8 @@ def main() -> int:
         for day in simulate(url, days=given.days, per_hour=per_hour, messages=given.messages):
             days.append(day)
             rows = "  ".join(f"{day.rows[table]:>16,}" for table in TABLES)
-            sizes = f"{day.bytes / 2**20:>7.1f} {day.memory / 1024:>8.1f} {day.longest_ms:>8.1f}"
-            print(f"{day.number:>4} {sizes}  {rows}", flush=True)
+            sizes = f"{day.number:>4} {day.bytes / 2**20:>7.1f} {day.memory / 1024:>8.1f}"
+            print(f"{sizes} {day.step_ms:>6.1f}, {day.longest_ms:>6.1f}  {rows}", flush=True)
     growing = still_growing(days) if given.days >= 3 * LONGEST else []
     print(f"{time.perf_counter() - began:.0f} s; " + (f"still growing: {growing}" if growing else "flat"))
     return 1 if growing else 0

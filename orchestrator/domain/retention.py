@@ -6,6 +6,8 @@ from typing import Final
 
 DAY: Final = 86_400.0
 MEBIBYTE: Final = 1024 * 1024
+SHARE: Final = 0.1
+"""Of the writer's time, for retention at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +84,6 @@ class Pace:
         self.size = max(self.least, min(self.most, int(self.size * max(0.25, min(2.0, factor)))))
 
     @staticmethod
-    def rest(seconds: float, *, share: float = 0.1) -> float:
-        """Seconds to leave to others after a step, so that steps take at most `share` of the time."""
-        return max(0.005, seconds * (1.0 / share - 1.0))
+    def rest(seconds: float) -> float:
+        """Seconds to leave to others after a step, so that steps take at most `SHARE` of the time."""
+        return max(0.005, seconds * (1.0 - SHARE) / SHARE)

@@ -41,8 +41,6 @@ class Retention:
         self._clock = clock
         self._pause = pause
         self._paces = {subject.name: Pace() for subject in SUBJECTS}
-        self.longest = 0.0
-        """Seconds of the longest step so far, from its first statement to its last."""
 
     async def go_on(self, duty: Duty, *, seconds: float) -> None:
         """Sweep, and again every so many seconds, until cancelled: whoever loses the duty is."""
@@ -93,7 +91,6 @@ class Retention:
             return done, time.perf_counter() - began
 
         done, seconds = await self._database.run(work)
-        self.longest = max(self.longest, seconds)
         pace.took(seconds)
         await self._pause(Pace.rest(seconds))
         return done

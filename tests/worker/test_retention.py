@@ -48,7 +48,7 @@ def test_it_goes_on_in_steps_until_nothing_is_due_and_rests_between_them(databas
     retention = Retention(database=database, keep=Keep(), clock=lambda: NOW, pause=rest)
     assert asyncio.run(retention.sweep()) == {"events": 2999}
     assert len(rests) >= 2999 / Pace().most
-    assert sum(rests) >= retention.longest
+    assert min(rests) > 0
     assert asyncio.run(retention.sweep()) == {}
 
 
