@@ -5,7 +5,7 @@
 Every simulated hour tasks are asked for, claimed, run (messages, a token, an entry in the audit) and
 settled; then retention sweeps as the worker's duty does, without its rests. Ages are a quarter of the
 defaults or less, so that a month holds several windows. On PostgreSQL a VACUUM each day stands for the
-autovacuum that would have run. Prints a row for each day, with the median and the longest step of the writer;
+autovacuum that would have run. Prints a row for each day, with the steps of the writer;
 exits with 1 when rows or bytes still grew in the last third.
 """
 
@@ -16,7 +16,6 @@ import dataclasses
 import logging
 import random
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from orchestrator.domain.outcome import Completed, Crashed
 from orchestrator.domain.project import Project
 from orchestrator.domain.retention import SHARE, Keep
 from orchestrator.domain.settle import settle
-from orchestrator.domain.task import Claim, NewTask
+from orchestrator.domain.task import Claim, NewTask, TaskState
 from orchestrator.store import attempts, audit, callers, projects, queue, settling, tasks
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.worker.retention import Retention
@@ -61,9 +60,8 @@ class Day:
     number: int
     bytes: int
     rows: dict[str, int]
-    step_ms: float
-    longest_ms: float
-    """Of the steps of retention on that day, the median and the longest."""
+    steps_ms: tuple[float, float, float]
+    """Of the steps of retention on that day: the median, one in a hundred, the longest."""
     memory: int
     """Of the process, the most so far, in KiB."""
 
@@ -85,7 +83,7 @@ class Load:
         """One hour's tasks, from asking to the end. Some wait for another, some fail and are tried again."""
         self.now += HOUR
         asked = self._database.run_sync(self._ask)
-        for ids in (asked[: len(asked) // 2], asked[len(asked) // 2 :]):
+        for ids in (asked, asked):  # in the second round those that waited for others of the first
             self._database.run_sync(queue.wake_due, now=self.now)
             claims = self._database.run_sync(
                 queue.claim, ids, worker=WORKER, now=self.now, lease_seconds=HOUR
@@ -93,6 +91,14 @@ class Load:
             self._database.run_sync(self._run, claims)
             endings = [self._ending(claim) for claim in claims]
             self._database.run_sync(settling.settle, endings, worker=WORKER, now=self.now)
+        self._database.run_sync(self._give_up, asked)
+
+    def _give_up(self, tx: Transaction, ids: list[str]) -> None:
+        """A person cancels what waits for a task that failed."""
+        for task_id in ids:
+            task = tasks.get(tx, task_id)
+            if task is not None and task.state is TaskState.BLOCKED:
+                tasks.cancel(tx, task_id, now=self.now)
 
     def _ask(self, tx: Transaction) -> list[str]:
         ids: list[str] = []
@@ -148,8 +154,7 @@ def simulate(url: str, *, days: int, per_hour: int, messages: int, keep: Keep = 
                 number=number,
                 bytes=_size(url),
                 rows=database.read_sync(_rows),
-                step_ms=statistics.median(steps) * 1000,
-                longest_ms=max(steps) * 1000,
+                steps_ms=_spread(steps),
                 memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             )
 
@@ -165,6 +170,11 @@ def still_growing(days: list[Day]) -> list[str]:
         for name, measure in measures.items()
         if max(map(measure, last)) > 1.1 * max(map(measure, middle))
     ]
+
+
+def _spread(seconds: list[float]) -> tuple[float, float, float]:
+    ordered = sorted(seconds)
+    return tuple(1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99, 1.0))
 
 
 def _rows(tx: Transaction) -> dict[str, int]:
@@ -194,7 +204,10 @@ def main() -> int:
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     print(describe("psycopg"))
-    print(f"{'day':>4} {'MiB':>7} {'RSS MiB':>8} {'step ms':>14}  " + "  ".join(f"{t:>16}" for t in TABLES))
+    print(
+        f"{'day':>4} {'MiB':>7} {'RSS MiB':>8} {'step ms 50% 99% most':>20}  "
+        + "  ".join(f"{t:>16}" for t in TABLES)
+    )
     began, days = time.perf_counter(), []
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(postgres()) if given.database == "postgresql" else None
@@ -204,7 +217,7 @@ def main() -> int:
             days.append(day)
             rows = "  ".join(f"{day.rows[table]:>16,}" for table in TABLES)
             sizes = f"{day.number:>4} {day.bytes / 2**20:>7.1f} {day.memory / 1024:>8.1f}"
-            print(f"{sizes} {day.step_ms:>6.1f}, {day.longest_ms:>6.1f}  {rows}", flush=True)
+            print(f"{sizes} {' '.join(f'{ms:>6.1f}' for ms in day.steps_ms)}  {rows}", flush=True)
     growing = still_growing(days) if given.days >= 3 * LONGEST else []
     print(f"{time.perf_counter() - began:.0f} s; " + (f"still growing: {growing}" if growing else "flat"))
     return 1 if growing else 0

@@ -41,6 +41,7 @@ from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.directories import Directories
 from orchestrator.worker.duties import on_duty
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
@@ -218,8 +219,10 @@ def _retention(app: App) -> list[Coroutine[Any, Any, None]]:
     keep = Keep(**settings.model_dump(exclude={"enabled", "interval_seconds"}))
     holder = f"{app.settings.worker.name}-{uuid.uuid4().hex[:12]}"
     retention = Retention(database=app.database, keep=keep)
+    directories = Directories(home=app.settings.home, database=app.database, keep=keep)
     return [
         keep_bounded(retention, app.database, holder=holder, seconds=settings.interval_seconds),
+        directories.go_on(seconds=settings.interval_seconds),
     ]
 
 

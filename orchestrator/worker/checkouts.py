@@ -55,17 +55,18 @@ class Checkouts:
         else:
             yield await asyncio.to_thread(self._empty, task.id)
 
-    def discard(self, project: Project | None, task_id: str) -> int:
+    def discard(self, project: Project | None, task_id: str, *, attempts: bool = True) -> int:
         """Remove what this host keeps of a task that nobody goes on with: its worktree or empty directory,
-        and the directories of its attempts with their transcripts. Returns how many there were. Blocks;
-        doing it again, or for a task that never ran here, is nothing.
+        and with `attempts` the directories of its attempts with their transcripts. Returns how many there
+        were. Blocks; doing it again, or for a task that never ran here, is nothing.
 
         What was not committed goes with the worktree. The branch `orchestrator/<task>` stays in the project's
         repository while it has commits that no other branch has; one that leads nowhere new is deleted.
         The project's own directory is never touched. Raises OSError for what could not be removed.
         """
         worktree = self._home / WORKTREES / task_id
-        found = [self._home / kind / task_id for kind in (WORKTREES, EMPTY, ATTEMPTS)]
+        kinds = (WORKTREES, EMPTY, ATTEMPTS) if attempts else (WORKTREES, EMPTY)
+        found = [self._home / kind / task_id for kind in kinds]
         there = [directory for directory in found if directory.exists()]
         repository = Path(project.repository) if project and project.repository else None
         if repository is not None and repository.is_dir() and worktree.exists():
@@ -73,7 +74,7 @@ class Checkouts:
                 _remove_worktree(repository, worktree, BRANCHES + task_id)
         for directory in there:
             if directory.exists():
-                _remove(directory)
+                remove(directory)
         return len(there)
 
     def _empty(self, task_id: str) -> Path:
@@ -149,7 +150,7 @@ def _add_worktree(repository: Path, place: Path, branch: str) -> None:
 
 def _remove_worktree(repository: Path, place: Path, branch: str) -> None:
     """The directory before git is asked: the agent may have left in it whatever it liked."""
-    _remove(place)
+    remove(place)
     with contextlib.suppress(GitFailed):  # a repository that is gone or damaged keeps nothing of ours
         git(repository, "worktree", "prune")
         listed = git(repository, "for-each-ref", "--format=%(refname)", f"--contains=refs/heads/{branch}")
@@ -157,8 +158,9 @@ def _remove_worktree(repository: Path, place: Path, branch: str) -> None:
             git(repository, "branch", "--delete", "--force", "--", branch)
 
 
-def _remove(directory: Path) -> None:
-    """Also of what agents leave that may not be written, as package managers do. Raises OSError."""
+def remove(directory: Path) -> None:
+    """A directory, also of what agents leave that may not be written, as package managers do.
+    Raises OSError."""
 
     def again(function: Callable[[str], object], path: str, _error: object) -> None:
         for each in (os.path.dirname(path), path):  # noqa: PTH120 - a name as rmtree has it
