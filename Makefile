@@ -9,7 +9,7 @@ KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all lint unit matrix real-servers bench simulate faults lock docs second-cli clean
+.PHONY: help env run test test-all lint unit matrix real-servers bench simulate faults deploy-test lock docs second-cli clean
 
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ faults: env ## Kill, stop and cut workers and databases for long, and print a ta
 simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about an hour)
 	$(BIN)/python bench/simulate.py
 
+deploy-test: env ## Boot the systemd units and build the container image; needs root, and says what else
+	$(BIN)/python deploy/test
+
 docs: env ## Write the generated parts of the documentation anew
 	$(BIN)/python -m orchestrator.settings.page docs/settings.md
 	$(BIN)/python -m orchestrator.cli.page docs/commands.md
@@ -79,6 +82,8 @@ lock: ## Resolve the dependencies again and pin them by hash
 	  --extra claude --group dev pyproject.toml -o requirements/dev.txt
 	.tools/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra claude --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | .tools/lock/bin/uv pip compile --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --constraint requirements/dev.txt - -o requirements/build.txt
 
 clean: ## Remove environments, caches and the sample state
 	rm -rf .venv .venv-* .tools .home build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
