@@ -99,6 +99,12 @@ async def serving(home: Path, **more: Any) -> AsyncIterator[Api]:
         yield Api(use=use, port=int(url.rpartition(":")[2]), token=made.token)
 
 
+@pytest.fixture(name="serving")
+def serving_fixture() -> Callable[..., Any]:
+    """A server of an installation that is at a place of one's own."""
+    return serving
+
+
 @pytest.fixture
 def with_api(tmp_path: Path) -> Callable[[Callable[[Api], Coroutine[Any, Any, T]]], T]:
     """Runs a test's coroutine against a fresh server."""

@@ -1,6 +1,5 @@
-"""Every command, over the command line and over HTTP."""
+"""Commands over HTTP: their addresses, what is refused, and the description of both."""
 
-import asyncio
 import json
 import re
 from dataclasses import fields
@@ -9,64 +8,7 @@ import pytest
 
 from orchestrator.api import openapi
 from orchestrator.api.resources import RESOURCES
-from orchestrator.cli.main import run
-from orchestrator.commands.surface import BY_NAME, COMMANDS
-
-VOLATILE = {
-    "created_at",
-    "updated_at",
-    "used_at",
-    "token",
-    "created",
-    "seconds",
-    "started_at",
-    "synced_at",
-}
-"""Members that are different each time someone asks, whoever asks."""
-
-ALIKE = {
-    "get_task": {"task_id": "nosuchtask000000"},
-    "get_project": {"project_id": "acme"},
-    "list_project_profiles": {"project_id": "acme"},
-    "show_effective_profile": {"project_id": "acme", "agent_type": "coder"},
-    "get_profile": {"profile_id": "reviewer"},
-    "check_profile": {"profile_id": "reviewer"},
-    "create_project": {"id": "acme"},
-    "create_task": {"project_id": "nobody", "title": "x"},
-    "edit_project": {"project_id": "acme", "weight": 2.0},
-    "list_tasks": {"states": ["READY"], "limit": 3},
-}
-"""Requests that say more than nothing."""
-
-
-def same(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: same(item) for name, item in value.items() if name not in VOLATILE}
-    return [same(item) for item in value] if isinstance(value, list) else value
-
-
-def test_every_command_answers_alike_on_the_command_line_and_over_http(
-    with_api, tmp_path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
-
-    def by_call(name: str, request: object) -> tuple[bool, object]:
-        capsys.readouterr()
-        code = run(["call", name, json.dumps(request)])
-        said = capsys.readouterr()
-        assert code in (0, 1), said.err
-        return code == 0, json.loads(said.err if code else said.out)
-
-    async def test(api) -> None:
-        made = await api.ask("POST", "/api/v1/projects", {"id": "acme"})
-        assert made.status == 200
-        for command in COMMANDS:
-            request = ALIKE.get(command.name, {})
-            answer = await api.ask("POST", f"/api/v1/commands/{command.name}", request)
-            done, told = await asyncio.to_thread(by_call, command.name, request)
-            assert (answer.status == 200, same(answer.json)) == (done, same(told)), command.name
-
-    with_api(test)
+from orchestrator.commands.surface import BY_NAME
 
 
 def test_an_unknown_member_is_named_with_the_nearest_known_one(with_api) -> None:
