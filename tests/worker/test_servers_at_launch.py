@@ -1,6 +1,7 @@
 """MCP servers and their secrets at the moment of launch, through a real attempt."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -172,9 +173,32 @@ def answers(lab, task_id: str) -> str:
         ("get_mcp_server", {"name": "linter"}),
         ("get_mcp_server", {"name": "archive"}),
         ("list_mcp_tool_catalog", {}),
+        ("list_tasks", {}),
+        ("list_projects", {}),
+        ("get_project", {"project_id": "acme"}),
+        ("list_profiles", {}),
+        ("get_profile", {"profile_id": "reviewer"}),
+        ("export_profile", {"profile_id": "reviewer"}),
+        ("list_project_profiles", {"project_id": "acme"}),
+        ("list_available_tools", {}),
+        ("list_tokens", {}),
+        ("vault_status", {}),
         ("doctor", {}),
     ]
+    listed = {name for name, _ in commands}
+    others = [command for command in BY_NAME.values() if command.name not in listed and not command.changes]
+    commands += [(command.name, {}) for command in others if not _needed(command.request)]
     return json.dumps([asked(lab, name, **members) for name, members in commands])
+
+
+def _needed(request: Any) -> list[str]:
+    """Members without which a command cannot be asked."""
+    missing = dataclasses.MISSING
+    return [
+        field.name
+        for field in dataclasses.fields(request)
+        if field.default is missing and field.default_factory is missing
+    ]
 
 
 def asked(lab, command_name: str, /, **members: Any) -> Any:
