@@ -1,7 +1,10 @@
 """The composed application, on a fresh home."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
+
+import pytest
 
 from orchestrator import app
 from orchestrator.domain.profile import UNLIMITED
@@ -12,6 +15,7 @@ from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.settings import Settings, load
 from orchestrator.store import profiles, projects, queue, tasks
 from orchestrator.store.database import Transaction
+from orchestrator.vault import duty
 from orchestrator.worker.stop import Stop
 
 
@@ -111,3 +115,35 @@ def test_a_start_tries_again_what_a_setting_had_held(tmp_path: Path) -> None:
         return {task.title: task.hold for task in found}
 
     assert asyncio.run(start()) == {"authentication": None, "profile_missing": "profile_missing"}
+
+
+def test_another_hosts_vault_takes_over_when_the_one_that_leads_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duty, "LEASE_SECONDS", 0.6)
+
+    def host(name: str) -> Settings:
+        place = tmp_path / name / "vault" / "agent-types" / name / "profile.md"
+        place.parent.mkdir(parents=True)
+        place.write_text(f"---\nid: {name}\nname: {name}\n---\n")
+        return fresh(
+            tmp_path / name,
+            ORCHESTRATOR_DATABASE__URL=f"sqlite:///{tmp_path}/shared.db",
+            ORCHESTRATOR_WORKER__NAME=name,
+        )
+
+    async def ids(started: app.App) -> set[str]:
+        return {profile.id for profile in await started.database.read(profiles.list_profiles)}
+
+    async def scenario() -> None:
+        ends = [Stop(), Stop()]
+        async with AsyncExitStack() as first, asyncio.timeout(20):
+            await first.enter_async_context(app.running(host("one"), stop=ends[0]))
+            async with app.running(host("two"), stop=ends[1]) as second:
+                assert await ids(second) == {"one"}
+                async with second.database.listener() as changed:
+                    await first.aclose()
+                    while await ids(second) != {"two"}:
+                        await changed.wait(0.2)
+
+    asyncio.run(scenario())
