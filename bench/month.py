@@ -136,8 +136,10 @@ class Load:
         return Ending(claim=claim, settlement=settlement, usage=Usage(cost_usd=0.01, turns=3))
 
 
-def simulate(url: str, *, days: int, per_hour: int, messages: int, keep: Keep = WINDOWS) -> Iterator[Day]:
-    """Each day as it ended."""
+def simulate(
+    url: str, *, days: int, per_hour: int, messages: int, keep: Keep = WINDOWS, every: int = 1
+) -> Iterator[Day]:
+    """Each day as it ended. `every` so many hours retention sweeps."""
     with open_database(url) as database:
         load = Load(database, per_hour=per_hour, messages=messages)
         for number in range(1, days + 1):
@@ -147,9 +149,10 @@ def simulate(url: str, *, days: int, per_hour: int, messages: int, keep: Keep = 
                 steps.append(rest * SHARE / (1.0 - SHARE))
 
             retention = Retention(database=database, keep=keep, clock=lambda: load.now, pause=step)
-            for _ in range(24):
+            for hour in range(24):
                 load.hour()
-                asyncio.run(retention.sweep())
+                if hour % every == 0:
+                    asyncio.run(retention.sweep())
             yield Day(
                 number=number,
                 bytes=_size(url),

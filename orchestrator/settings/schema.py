@@ -6,16 +6,27 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Secret, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Secret,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.settings.policy import checked_allowed, checked_denied, checked_mode
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Days = Annotated[float, Field(ge=0)] | None
-Rows = Annotated[int, Field(ge=0)] | None
-Size = Annotated[float, Field(ge=0)] | None
+NullText = BeforeValidator(lambda given: None if given == "null" else given)
+"""Variables of the environment are text; files can say it themselves."""
+Days = Annotated[Annotated[float, Field(ge=0)] | None, NullText]
+Rows = Annotated[Annotated[int, Field(ge=0)] | None, NullText]
+Size = Annotated[Annotated[float, Field(ge=0)] | None, NullText]
 ClaudeMode = Annotated[str, AfterValidator(lambda mode: checked_mode(mode, "claude"))]
 
 

@@ -86,3 +86,9 @@ def test_state_follows_xdg_when_nothing_is_named(tmp_path: Path) -> None:
     found = load(environment={"XDG_STATE_HOME": str(tmp_path / "s"), "XDG_CONFIG_HOME": str(tmp_path / "c")})
     assert found.settings.home == tmp_path / "s" / "orchestrator"
     assert found.config_file == tmp_path / "c" / "orchestrator" / "config.yaml"
+
+
+def test_what_is_kept_without_end_is_null_in_files_and_in_variables(tmp_path: Path) -> None:
+    config = "retention: {messages_days: null}\n"
+    keep = loaded(tmp_path, config, ORCHESTRATOR_RETENTION__EVENTS_ROWS="null").settings.retention
+    assert (keep.messages_days, keep.events_rows, keep.events_days) == (None, None, 30.0)
