@@ -89,7 +89,7 @@ async def opened(
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
         if not settings.vault_path.exists() and not (await database.read(documents.known)).documents:
             await _begin_vault(settings)
-            await vault.run_once()
+            await _first_look(vault)
         yield App(
             settings=settings,
             database=database,
@@ -121,7 +121,7 @@ async def running(
         if (settings.vault_path / RECORD).exists():
             await asyncio.to_thread(seed, settings.vault_path)
         await _bring_up_to_date(settings)
-        await _first_look(app)
+        await _first_look(app.vault)
         # What held tasks may have been settings of this installation, such as a key that was missing.
         await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
@@ -191,9 +191,9 @@ def _candidate(settings: Settings) -> duty.Candidate:
     )
 
 
-async def _first_look(app: App) -> None:
+async def _first_look(vault: VaultSync) -> None:
     try:
-        await app.vault.run_once()
+        await vault.run_once()
     except Conflict as error:
         log.info("vault.not_leading", message=str(error))
 
