@@ -60,14 +60,12 @@ faults: env ## Kill, stop and cut workers and databases for long, and print a ta
 simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about an hour)
 	$(BIN)/python bench/simulate.py
 
-<<<<<<< HEAD
 deploy-test: env ## Boot the systemd units and build the container image; needs root, and says what else
 	$(BIN)/python deploy/test
-=======
+
 month: env ## A month of load in virtual time: the database stays within its retention windows
 	$(BIN)/python bench/month.py
 	$(BIN)/python bench/month.py --tasks 500 --database postgresql
->>>>>>> b752a07 (Say how long what is kept, and hold it by a short month in the tests)
 
 docs: env ## Write the generated parts of the documentation anew
 	$(BIN)/python -m orchestrator.settings.page docs/settings.md
