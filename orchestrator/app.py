@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from orchestrator.commands import ids
 from orchestrator.commands.migration import migrate
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
@@ -46,6 +48,7 @@ from orchestrator.worker.duties import on_duty
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
 from orchestrator.worker.retention import Retention, keep_bounded
+from orchestrator.worker.schedules import DUTY, Schedules
 from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
@@ -178,6 +181,7 @@ def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
             takes_over=candidate.takes_over,
         )
     ]
+    duties.append(_schedules(app))
     if app.settings.retention.enabled:
         duties += _retention(app)
     if (seconds := watchdog_seconds()) is not None:
@@ -224,6 +228,19 @@ def _retention(app: App) -> list[Coroutine[Any, Any, None]]:
         keep_bounded(retention, app.database, holder=holder, seconds=settings.interval_seconds),
         directories.go_on(seconds=settings.interval_seconds),
     ]
+
+
+def _schedules(app: App) -> Coroutine[Any, Any, None]:
+    """Tasks by the clock, which one process makes for all."""
+    holder = f"{app.settings.worker.name}-{uuid.uuid4().hex[:12]}"
+    schedules = Schedules(
+        database=app.database,
+        holder=holder,
+        home=app.settings.home,
+        new_id=lambda: ids.new_id(time.time(), secrets.randbits(40)),
+        look_seconds=app.settings.worker.poll_seconds,
+    )
+    return on_duty(app.database, DUTY, holder=holder, work=schedules.keep)
 
 
 async def _feed_the_watchdog(seconds: float) -> None:

@@ -45,6 +45,15 @@ POST   /projects/{project_id}/profiles             create_project_profile
 PATCH  /projects/{project_id}/profiles/{agent_type} edit_project_profile
 DELETE /projects/{project_id}/profiles/{agent_type} delete_project_profile
 GET    /projects/{project_id}/profiles/{agent_type}/effective show_effective_profile
+GET    /schedules                                  list_schedules
+POST   /schedules                                  create_schedule
+GET    /schedules/{schedule_id}                    get_schedule
+PATCH  /schedules/{schedule_id}                    edit_schedule
+DELETE /schedules/{schedule_id}                    delete_schedule
+POST   /schedules/{schedule_id}/pause              pause_schedule
+POST   /schedules/{schedule_id}/resume             resume_schedule
+POST   /schedules/{schedule_id}/run                run_schedule_now
+GET    /schedule-preview                           preview_schedule
 GET    /profiles                                   list_profiles
 POST   /profiles                                   create_profile
 GET    /profiles/{profile_id}                      get_profile

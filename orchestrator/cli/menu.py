@@ -65,6 +65,20 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
             "resume": Entry("project:resume", "Start a paused project's tasks again."),
         },
     ),
+    "schedule": (
+        "Ask for tasks by the clock.",
+        {
+            "add": Entry("schedule_change:add", "Add a schedule, by --cron, --every or --at."),
+            "list": Entry("schedule_show:list_", "List the schedules and their next times."),
+            "show": Entry("schedule_show:show", "Show a schedule, its next occurrences, those that wait."),
+            "edit": Entry("schedule_change:edit", "Change a schedule; new times hold from now on."),
+            "remove": Entry("schedule_change:remove", "Remove a schedule; the tasks it made go on."),
+            "pause": Entry("schedule_change:pause", "Make no more tasks of a schedule."),
+            "resume": Entry("schedule_change:resume", "Let a paused schedule go on."),
+            "run": Entry("schedule_change:run", "Make a task of a schedule at once."),
+            "preview": Entry("schedule_show:preview", "Say when a schedule occurs, also one not added yet."),
+        },
+    ),
     "profile": (
         "Keep profiles: what an agent is and may do.",
         {

@@ -84,6 +84,7 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
             ("state", output.state(task.state)),
             ("project", task.project_id),
             ("profile", task.profile_id),
+            ("schedule", task.schedule_id),
             ("priority", task.priority),
             ("depends on", ", ".join(details.depends_on) or None),
             ("not before", times.shown(task.run_at)),
@@ -119,6 +120,9 @@ def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:
     for reason in found.reasons:
         # Every line of it hangs under its bullet.
         yield output.text("- " + reason.message.strip().replace("\n", "\n  "))
+    if (by := found.made_by) is not None:
+        which = "made to run by hand" if by.scheduled_for is None else times.shown(by.scheduled_for)
+        yield output.text(f"- Schedule {by.schedule_id} made it: {which}.")
     if found.state in TERMINAL:
         yield output.text(f"all of how it ended: {typed(f'task show {found.task_id}')}", "dim")
     for under, verb in ((found.ran_under, "ran"), (found.would_run_under, "would run")):

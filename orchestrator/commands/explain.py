@@ -14,7 +14,7 @@ from orchestrator.domain.effective import as_json
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task, TaskState
 from orchestrator.domain.task_limits import limited
-from orchestrator.store import attempts, profiles, projects, tasks, workers
+from orchestrator.store import attempts, profiles, projects, schedules, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import DAY
 
@@ -35,6 +35,17 @@ class Under:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MadeBy:
+    """The schedule that made the task."""
+
+    schedule_id: str
+    name: str | None
+    """Null when the schedule is there no more."""
+    scheduled_for: float | None
+    """Which occurrence, in Unix seconds; null when a person made the schedule run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
     task_id: str
     state: TaskState
@@ -45,20 +56,22 @@ class Explanation:
     would_run_under: Under | None
     """Null when the task has ended, runs, or its profile is refused: then `refusal` says why."""
     refusal: Reason | None
+    made_by: MadeBy | None = field(default=None, metadata=OPTIONAL)
 
 
 async def explain_task(use: Use, request: NamedTask) -> Explanation:
     """Say why a task waits, or what it ran under: profile, tier, and where each value comes from."""
     now = use.clock()
 
-    def read(tx: Transaction) -> tuple[Facts, Attempt | None, Catalog]:
+    def read(tx: Transaction) -> tuple[Facts, Attempt | None, Catalog, MadeBy | None]:
         task = known_task(tx, request.task_id, caller=use.caller)
         tried = attempts.of_task(tx, task.id)
         catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
         refused = _refused(tx, task, catalog, now)
-        return replace(_facts(tx, task, now), refused=refused), tried[-1] if tried else None, catalog
+        facts = replace(_facts(tx, task, now), refused=refused)
+        return facts, tried[-1] if tried else None, catalog, _made_by(tx, task)
 
-    facts, attempt, catalog = await use.database.read(read)
+    facts, attempt, catalog, made_by = await use.database.read(read)
     would, refusal = _preview(facts.task, catalog)
     found = reasons(facts, now=now)
     if refusal is not None and refusal.code not in {reason.code for reason in found}:
@@ -71,6 +84,18 @@ async def explain_task(use: Use, request: NamedTask) -> Explanation:
         ran_under=_ran_under(attempt),
         would_run_under=would,
         refusal=refusal,
+        made_by=made_by,
+    )
+
+
+def _made_by(tx: Transaction, task: Task) -> MadeBy | None:
+    if task.schedule_id is None:
+        return None
+    schedule = schedules.get(tx, task.schedule_id)
+    return MadeBy(
+        schedule_id=task.schedule_id,
+        name=None if schedule is None else schedule.name,
+        scheduled_for=task.scheduled_for,
     )
 
 

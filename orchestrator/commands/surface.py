@@ -27,6 +27,7 @@ from orchestrator.commands import (
     vault,
 )
 from orchestrator.commands.command import AnyCommand, Command, Who
+from orchestrator.commands.schedule_surface import SCHEDULES
 
 COMMANDS: Final[tuple[AnyCommand, ...]] = (
     Command(
@@ -182,6 +183,7 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         handler=projects.resume_project,
         changes=True,
     ),
+    *SCHEDULES,
     Command(
         name="list_profiles",
         request=profiles.ListProfiles,

@@ -90,7 +90,7 @@ class TaskMoved:
 async def create_task(use: Use, request: CreateTask) -> TaskCreated:
     """Ask for a task."""
     now = use.clock()
-    title, prompt = _named(request.title, request.prompt)
+    title, prompt = named(request.title, request.prompt)
     wanted = NewTask(
         project_id=request.project_id or "",
         title=title,
@@ -150,7 +150,7 @@ async def edit_task(use: Use, request: EditTask) -> TaskUpdated:
     )
     if not fields:
         raise InvalidInput("No fields to update")
-    _check_fields(fields)
+    check_fields(fields)
     now = use.clock()
 
     def write(tx: Transaction) -> Task:
@@ -207,7 +207,7 @@ def known_task(tx: Transaction, text: str, field: str = "task_id", *, caller: Ca
     return task
 
 
-def _named(title: str | None, prompt: str | None) -> tuple[str, str]:
+def named(title: str | None, prompt: str | None) -> tuple[str, str]:
     """Title and prompt, either from the other where it is missing."""
     if title is None and prompt is None:
         raise InvalidInput("a task needs a prompt or a title", field="prompt")
@@ -221,7 +221,7 @@ def _named(title: str | None, prompt: str | None) -> tuple[str, str]:
 
 
 def _check_numbers(task: NewTask) -> None:
-    _check_fields(
+    check_fields(
         {
             "priority": task.priority,
             "max_attempts": task.max_attempts,
@@ -233,7 +233,7 @@ def _check_numbers(task: NewTask) -> None:
     )
 
 
-def _check_fields(fields: dict[str, Any]) -> None:
+def check_fields(fields: dict[str, Any]) -> None:
     """Checks what is there, in place: titles are tidied."""
     if "title" in fields:
         fields["title"] = checks.check_title(fields["title"])

@@ -1,5 +1,6 @@
 """Firing schedules: each due occurrence becomes one task, in the transaction that moves the schedule on."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, exists, func, select, text
 
+from orchestrator.domain.errors import NotFound
 from orchestrator.domain.schedule import Decision, Overlap, Schedule, Timing, decide, due_at
 from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import schedules as rows
@@ -159,17 +161,19 @@ def release(tx: Connection, schedule_id: str, *, now: float, new_id: Callable[[]
 def run_now(tx: Connection, schedule: Schedule, *, task_id: str, by: str, now: float) -> Task:
     """Make a task at once because somebody says so; times, overlap and condition do not matter."""
     task = tasks.create(tx, _wanted(schedule, None), task_id=task_id, now=now)
-    announce(tx, rows.schedule_event("fired", schedule, at=now, scheduled_for=None, task=task.id, by=by))
+    announce(
+        tx, rows.schedule_event("schedule.fired", schedule, at=now, scheduled_for=None, task=task.id, by=by)
+    )
     rows.save(tx, replace(schedule, last_task_id=task.id, last_outcome=f"made task {task.id} by hand"))
     return task
 
 
 def fail(tx: Connection, schedule_id: str, message: str, *, now: float) -> None:
     """Pause a schedule that cannot be carried out, and say why."""
-    schedule = _locked(tx, schedule_id, now)
-    if schedule is not None:
+    with contextlib.suppress(NotFound):
+        schedule = rows.locked(tx, schedule_id)
         paused = replace(schedule, enabled=False, paused_reason=message, updated_at=now)
-        rows.update(tx, paused, "paused", reason=message)
+        rows.update(tx, paused, "schedule.paused", reason=message)
 
 
 def _locked(tx: Connection, schedule_id: str, now: float) -> Schedule | None:
@@ -207,7 +211,9 @@ def _carry_out(
     if decision.dropped is not None:
         gone = decision.dropped
         data = {"first": gone.first, "last": gone.last, "count": gone.count, "more": gone.more}
-        announce(tx, rows.schedule_event("missed", schedule, at=now, policy=schedule.missed.value, **data))
+        announce(
+            tx, rows.schedule_event("schedule.missed", schedule, at=now, policy=schedule.missed.value, **data)
+        )
         more = "more than " if gone.more else ""
         moved = replace(moved, last_at=now, last_for=gone.last, last_outcome=f"missed {more}{gone.count}")
     for occurrence in decision.fire:
@@ -256,7 +262,7 @@ def _make(tx: Connection, schedule: Schedule, occurrence: float, *, task_id: str
     task = tasks.create(tx, _wanted(schedule, occurrence), task_id=task_id, now=now)
     late = max(now - (due_at(schedule, occurrence) or now), 0.0)
     data = {"scheduled_for": occurrence, "task": task.id, "late_seconds": round(late, 3)}
-    announce(tx, rows.schedule_event("fired", schedule, at=now, **data))
+    announce(tx, rows.schedule_event("schedule.fired", schedule, at=now, **data))
     return task
 
 
@@ -276,7 +282,7 @@ def _skip(
     tx: Connection, schedule: Schedule, occurrence: float, now: float, reason: str, message: str
 ) -> str:
     data = {"scheduled_for": occurrence, "reason": reason, "message": message}
-    announce(tx, rows.schedule_event("skipped", schedule, at=now, **data))
+    announce(tx, rows.schedule_event("schedule.skipped", schedule, at=now, **data))
     return f"skipped: {message}"
 
 
@@ -284,7 +290,7 @@ def _queue(tx: Connection, schedule: Schedule, occurrence: float, now: float, me
     row = {"schedule_id": schedule.id, "scheduled_for": occurrence, "queued_at": now}
     tx.execute(sa.insert(queued_occurrences).values(row))
     data = {"scheduled_for": occurrence, "message": message}
-    announce(tx, rows.schedule_event("queued", schedule, at=now, **data))
+    announce(tx, rows.schedule_event("schedule.queued", schedule, at=now, **data))
 
 
 def _under_way(tx: Connection, schedule_id: str) -> tuple[str, TaskState] | None:

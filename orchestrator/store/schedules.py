@@ -27,7 +27,7 @@ def create(tx: Connection, schedule: Schedule) -> None:
         tx.execute(sa.insert(schedules).values(_values(schedule)))
     except IntegrityError as error:
         raise AlreadyExists(f"schedule {schedule.id} already exists", field="id") from error
-    announce(tx, schedule_event("created", schedule, at=schedule.created_at))
+    announce(tx, schedule_event("schedule.created", schedule, at=schedule.created_at))
     mark_changed(tx, Topic.SCHEDULES)
 
 
@@ -56,7 +56,7 @@ def locked(tx: Connection, schedule_id: str) -> Schedule:
     return schedule_of(row)
 
 
-def update(tx: Connection, schedule: Schedule, kind: str = "updated", **data: Any) -> None:
+def update(tx: Connection, schedule: Schedule, kind: str = "schedule.updated", **data: Any) -> None:
     """Write the whole record and record the fact. A condition that is being asked for the old one no longer
     counts. Raises NotFound for the profile."""
     _check_references(tx, schedule)
@@ -75,7 +75,7 @@ def delete(tx: Connection, schedule: Schedule, *, now: float) -> None:
     """It makes no more tasks; those it made go on, and still say which schedule made them."""
     tx.execute(sa.delete(queued_occurrences).where(queued_occurrences.c.schedule_id == schedule.id))
     tx.execute(sa.delete(schedules).where(schedules.c.id == schedule.id))
-    announce(tx, schedule_event("deleted", schedule, at=now))
+    announce(tx, schedule_event("schedule.deleted", schedule, at=now))
     mark_changed(tx, Topic.SCHEDULES)
 
 
@@ -88,7 +88,7 @@ def queued(tx: Connection, schedule_id: str) -> list[float]:
 
 def schedule_event(kind: str, schedule: Schedule, *, at: float, **data: Any) -> Event:
     return Event(
-        kind=f"schedule.{kind}",
+        kind=kind,
         subject=f"schedule/{schedule.id}",
         at=at,
         data=data,
