@@ -75,7 +75,7 @@ class Pace:
     """How much to do at once, so that one step takes about `target` seconds: learnt from the last one."""
 
     target: float = 0.003
-    size: int = 32
+    size: int = 8
     least: int = 4
     most: int = 500
 

@@ -78,6 +78,11 @@ def test_no_committed_file_names_an_index_or_holds_a_key() -> None:
     assert [path for path in tracked() if forbidden.search(path.read_bytes())] == []
 
 
+def test_no_committed_file_holds_two_sides_of_a_conflict() -> None:
+    sides = re.compile(rb"^(?:<{7}|>{7}) ", re.MULTILINE)
+    assert [path for path in tracked() if sides.search(path.read_bytes())] == []
+
+
 def test_the_alembic_folder_is_not_a_package() -> None:
     """With an __init__.py there, `import alembic` would find ours and not the library."""
     assert not (ROOT / "alembic" / "__init__.py").exists()
