@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from orchestrator.domain import lifecycle
-from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
+from orchestrator.domain.errors import AlreadyExists, IllegalTransition, InvalidInput, NotFound
 from orchestrator.domain.task import CLAIMED as CLAIMED_STATES
 from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import dependencies as needs
@@ -166,10 +166,16 @@ def cancel(tx: Connection, task_id: str, *, now: float) -> Task:
 
 
 def retry(tx: Connection, task_id: str, *, now: float) -> Task:
-    """Tried again; what was blocked because it had failed waits for it again. Raises NotFound or
-    IllegalTransition."""
+    """Tried again; what was blocked because it had failed waits for it again. Raises NotFound, or
+    IllegalTransition, also while something it depends on has failed: it would wait for ever."""
     old = locked(tx, task_id)
-    met = not needs.unmet(tx, task_id)
+    states = needs.states(tx, needs.of(tx, task_id))
+    if failed := _failed(states):
+        raise IllegalTransition(
+            f"task {task_id} depends on {failed}, which ended as {states[failed]}. Retry that one, and this "
+            f"one follows; or change what it depends on."
+        )
+    met = _met(states)
     new = save(tx, old, lifecycle.retry(old, now=now, dependencies_met=met), "task.retried")
     needs.after_retry(tx, task_id, now=now)
     return new
@@ -184,8 +190,10 @@ def pause(tx: Connection, task_id: str, *, now: float, until: float | None = Non
 def resume(tx: Connection, task_id: str, *, now: float) -> Task:
     """Raises NotFound or IllegalTransition."""
     old = locked(tx, task_id)
-    met = not needs.unmet(tx, task_id)
-    return save(tx, old, lifecycle.resume(old, now=now, dependencies_met=met), "task.resumed")
+    states = needs.states(tx, needs.of(tx, task_id))
+    new = save(tx, old, lifecycle.resume(old, now=now, dependencies_met=_met(states)), "task.resumed")
+    # What it depends on may have failed while it was put aside.
+    return _settled(tx, new, states, now=now)
 
 
 def reconsider(tx: Connection, *, project_id: str | None = None, holds: Collection[str] | None = None) -> int:
@@ -250,13 +258,18 @@ def _settled(tx: Connection, task: Task, states: Mapping[str, TaskState], *, now
     """A DEFINED task moved on to where its dependencies put it."""
     if task.state is not TaskState.DEFINED:
         return task
-    failed = [i for i, state in states.items() if state in (TaskState.FAILED, TaskState.CANCELLED)]
-    if failed:
-        message = f"Task {failed[0]}, which it depends on, ended as {states[failed[0]]}."
+    if failed := _failed(states):
+        message = f"Task {failed}, which it depends on, ended as {states[failed]}."
         return save(tx, task, lifecycle.block(task, now=now, message=message), "task.blocked")
     if _met(states):
         return save(tx, task, lifecycle.ready(task, now=now), "task.ready")
     return task
+
+
+def _failed(states: Mapping[str, TaskState]) -> str | None:
+    """The first that ended without success; `None` when all may still complete."""
+    gone = (TaskState.FAILED, TaskState.CANCELLED)
+    return next((needed for needed, state in states.items() if state in gone), None)
 
 
 def _met(states: Mapping[str, TaskState]) -> bool:

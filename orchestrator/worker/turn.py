@@ -16,6 +16,9 @@ from orchestrator.worker.admission import Backoff, Facts, Hold, Key, Verdict, ad
 Judge = Callable[[Transaction, Sequence[Candidate], float], Mapping[Key, Verdict]]
 """Resolves the profiles of candidates: a verdict for each project and profile among them."""
 
+Clock = Callable[[Transaction], float]
+"""Now, in Unix seconds; that of the database, which all workers share, unless told otherwise."""
+
 USUAL_SECONDS = 60.0
 """What an attempt is expected to take in a project of which none has ended lately."""
 
@@ -53,9 +56,9 @@ class Turned:
     """When something waiting becomes due; `None` when nothing waits, or nobody looked."""
 
 
-def turn(tx: Transaction, order: Order, judge: Judge) -> Turned:
+def turn(tx: Transaction, order: Order, judge: Judge, clock: Clock = queue.clock) -> Turned:
     """Read, decide, write. Whatever changes meanwhile, the claim itself re-checks."""
-    now = queue.clock(tx)
+    now = clock(tx)
     recorded = tuple(settling.settle(tx, order.endings, worker=order.worker, now=now))
     if not order.slots:
         return Turned(at=now, recorded=recorded, claims=())
@@ -74,7 +77,7 @@ def turn(tx: Transaction, order: Order, judge: Judge) -> Turned:
         [task_id for task_id, _ in picks],
         worker=order.worker,
         # By now a lock may have been waited for: what starts must not seem to begin before what made room.
-        now=queue.clock(tx) if any(one.exclusive for one in limits.values()) else now,
+        now=clock(tx) if any(one.exclusive for one in limits.values()) else now,
         lease_seconds=order.lease_seconds,
     )
     return Turned(

@@ -258,8 +258,13 @@ def test_a_retry_begins_afresh_once_its_dependencies_allow(database: Database, a
     ask(task_id="a")
     ask(task_id="b", depends_on=("a",))
     database.run_sync(tasks.cancel, "a", now=NOW)
-    assert database.run_sync(tasks.retry, "b", now=NOW).state is TaskState.DEFINED
+    # It would wait for ever for what has failed.
+    with pytest.raises(IllegalTransition, match="depends on a, which ended as CANCELLED. Retry that one"):
+        database.run_sync(tasks.retry, "b", now=NOW)
     assert database.run_sync(tasks.retry, "a", now=NOW).state is TaskState.READY
+    assert state(database, "b") is TaskState.DEFINED
+    database.run_sync(tasks.cancel, "b", now=NOW)
+    assert database.run_sync(tasks.retry, "b", now=NOW).state is TaskState.DEFINED
     with pytest.raises(NotFound):
         database.run_sync(tasks.retry, "gone", now=NOW)
 
@@ -269,6 +274,14 @@ def test_a_paused_task_goes_on_when_resumed(database: Database, ask: Ask) -> Non
     paused = database.run_sync(tasks.pause, "a", now=NOW, until=NOW + 9)
     assert (paused.state, paused.run_at) == (TaskState.PAUSED, NOW + 9)
     assert database.run_sync(tasks.resume, "a", now=NOW).state is TaskState.READY
+
+
+def test_a_task_resumed_after_what_it_needs_has_failed_is_blocked(database: Database, ask: Ask) -> None:
+    ask(task_id="a")
+    ask(task_id="b", depends_on=("a",))
+    database.run_sync(tasks.pause, "b", now=NOW)
+    database.run_sync(tasks.cancel, "a", now=NOW)
+    assert database.run_sync(tasks.resume, "b", now=NOW).state is TaskState.BLOCKED
 
 
 def test_holds_are_lifted_together_or_by_project(database: Database, ask: Ask) -> None:
