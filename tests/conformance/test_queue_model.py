@@ -229,7 +229,7 @@ class Queue(RuleBasedStateMachine):
                 for claim, _slot in turned.claims
             )
             self.database.run_sync(turn, self._order("last", endings=endings), judge, self._clock)
-            if not turned.claims and not self._rows("SELECT id FROM tasks WHERE claimed_by IS NOT NULL"):
+            if not self._rows("SELECT id FROM tasks WHERE state IN ('READY', 'ASSIGNED', 'IN_PROGRESS')"):
                 break
         left = {state for state in self._states().values() if state not in TERMINAL}
         assert left <= {"PAUSED", "WAITING_INPUT", "BLOCKED", "DEFINED"}
@@ -308,7 +308,7 @@ def test_no_order_of_things_loses_or_doubles_anything_on_sqlite(
 
 @pytest.mark.postgres
 def test_no_order_of_things_loses_or_doubles_anything_on_postgresql(postgres_server: Any) -> None:
-    _try_out(postgres_server.create, examples=8)
+    _try_out(postgres_server.create, examples=5)
 
 
 def _try_out(fresh: Callable[[], str], *, examples: int) -> None:
