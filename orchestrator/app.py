@@ -90,7 +90,8 @@ async def opened(
     try:
         vault = VaultSync(database=database, root=settings.vault_path, candidate=_candidate(settings))
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
-        if not settings.vault_path.exists() and not (await database.read(documents.known)).documents:
+        wanted = settings.vault.takes_over and not settings.vault_path.exists()
+        if wanted and not (await database.read(documents.known)).documents:
             await _begin_vault(settings)
             await _first_look(vault)
         yield App(
@@ -121,10 +122,8 @@ async def running(
     and when it stops; that it is ready is said by whoever opens the last door. Raises what `opened` raises.
     """
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
-        if (settings.vault_path / RECORD).exists():
-            await asyncio.to_thread(seed, settings.vault_path)
-        await _bring_up_to_date(settings)
-        await _first_look(app.vault)
+        if _has_vault(settings):
+            await _open_vault(app)
         # What held tasks may have been settings of this installation, such as a key that was missing.
         await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
@@ -150,6 +149,19 @@ async def _begin_vault(settings: Settings) -> None:
     await asyncio.to_thread(seed, settings.vault_path)
 
 
+def _has_vault(settings: Settings) -> bool:
+    """A host whose vault is never to define the profiles needs none: the database has what the others say."""
+    return settings.vault.takes_over or settings.vault_path.exists()
+
+
+async def _open_vault(app: App) -> None:
+    settings = app.settings
+    if (settings.vault_path / RECORD).exists():
+        await asyncio.to_thread(seed, settings.vault_path)
+    await _bring_up_to_date(settings)
+    await _first_look(app.vault)
+
+
 async def _bring_up_to_date(settings: Settings) -> None:
     """Older documents, and profiles of the configuration. A vault that nobody may write is used as it is."""
     given = settings.agent_profiles
@@ -170,23 +182,25 @@ async def _bring_up_to_date(settings: Settings) -> None:
 
 
 def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
-    candidate = _candidate(app.settings)
-    duties = [
-        on_duty(
-            app.database,
-            duty.NAME,
-            holder=candidate.holder,
-            work=partial(_keep_the_vault, app),
-            lease_seconds=duty.LEASE_SECONDS,
-            takes_over=candidate.takes_over,
-        )
-    ]
+    duties = [_vault_duty(app)] if _has_vault(app.settings) else []
     duties.append(_schedules(app))
     if app.settings.retention.enabled:
         duties += _retention(app)
     if (seconds := watchdog_seconds()) is not None:
         duties.append(_feed_the_watchdog(seconds))
     return duties
+
+
+def _vault_duty(app: App) -> Coroutine[Any, Any, None]:
+    candidate = _candidate(app.settings)
+    return on_duty(
+        app.database,
+        duty.NAME,
+        holder=candidate.holder,
+        work=partial(_keep_the_vault, app),
+        lease_seconds=duty.LEASE_SECONDS,
+        takes_over=candidate.takes_over,
+    )
 
 
 def _candidate(settings: Settings) -> duty.Candidate:
@@ -321,6 +335,7 @@ def host(settings: Settings, secrets: Mapping[str, str], *, database: str) -> Ho
     return Host(
         home=settings.home,
         vault=settings.vault_path,
+        vault_needed=settings.vault.takes_over,
         database=database,
         cli_path=settings.claude.cli_path,
         credentials=", ".join(name for name in CREDENTIALS if name in secrets) or None,

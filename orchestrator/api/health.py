@@ -42,5 +42,7 @@ async def _fleet(use: Use) -> tuple[Fleet | None, str | None]:
 
 
 def _vault(use: Use) -> Part:
+    if not use.host.vault_needed and not use.host.vault.exists():
+        return Part(name="vault")
     readable = use.host.vault.is_dir() and os.access(use.host.vault, os.R_OK | os.X_OK)
     return Part(name="vault", problem=None if readable else f"{use.host.vault} cannot be read")

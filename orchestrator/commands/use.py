@@ -42,6 +42,8 @@ class Host:
     vault: Path
     database: str
     """The database's address without its password."""
+    vault_needed: bool = True
+    """Whether the vault has to be there; not on a host whose vault is never to define the profiles."""
     cli_path: Path | None = None
     credentials: str | None = None
     """Where the credentials come from, such as `ANTHROPIC_API_KEY`; `None` when there are none."""

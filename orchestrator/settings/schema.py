@@ -66,7 +66,8 @@ class VaultSettings(Section):
     scan_seconds: Positive = Field(default=5.0, description="How often the whole vault is looked at again.")
     takes_over: bool = Field(
         default=True,
-        description="Whether this host's vault defines the profiles once the host that did so is away.",
+        description="Whether this host's vault defines the profiles once the host that did so is away; "
+        "where false, a host needs no vault.",
     )
     git: VaultGitSettings = VaultGitSettings()
 

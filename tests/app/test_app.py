@@ -1,12 +1,14 @@
 """The composed application, on a fresh home."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from orchestrator import app
+from orchestrator.api import health
 from orchestrator.domain.profile import UNLIMITED
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import NewTask
@@ -147,3 +149,21 @@ def test_another_hosts_vault_takes_over_when_the_one_that_leads_stops(
                         await changed.wait(0.2)
 
     asyncio.run(scenario())
+
+
+def test_a_host_whose_vault_never_counts_works_without_one(tmp_path: Path) -> None:
+    """Whoever starts first: it makes no vault that another host would then have to follow."""
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    plain = fresh(tmp_path / "b", ORCHESTRATOR_DATABASE__URL=shared, ORCHESTRATOR_VAULT__TAKES_OVER="false")
+    leading = fresh(tmp_path / "a", ORCHESTRATOR_DATABASE__URL=shared)
+
+    async def start() -> set[str]:
+        async with app.running(plain, stop=Stop()), app.running(leading, stop=Stop()):
+            pass
+        async with app.running(plain, stop=Stop()) as again:
+            ready = await health.parts(app.use(again, clock=time.time, random=lambda: 1), with_worker=False)
+            assert [part for part in ready if part.problem is not None] == []
+            return {profile.id for profile in await again.database.read(profiles.list_profiles)}
+
+    assert "coder" in asyncio.run(start())
+    assert not plain.vault_path.exists()
