@@ -123,7 +123,10 @@ async def running(
     """
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
         if _has_vault(settings):
-            await _open_vault(app)
+            if (settings.vault_path / RECORD).exists():
+                await asyncio.to_thread(seed, settings.vault_path)
+            await _bring_up_to_date(settings)
+            await _first_look(app.vault)
         # What held tasks may have been settings of this installation, such as a key that was missing.
         await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
@@ -152,14 +155,6 @@ async def _begin_vault(settings: Settings) -> None:
 def _has_vault(settings: Settings) -> bool:
     """A host whose vault is never to define the profiles needs none: the database has what the others say."""
     return settings.vault.takes_over or settings.vault_path.exists()
-
-
-async def _open_vault(app: App) -> None:
-    settings = app.settings
-    if (settings.vault_path / RECORD).exists():
-        await asyncio.to_thread(seed, settings.vault_path)
-    await _bring_up_to_date(settings)
-    await _first_look(app.vault)
 
 
 async def _bring_up_to_date(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The units on a booted machine: ready, killed, hung, drained, on SQLite and on PostgreSQL."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -174,10 +175,13 @@ def works_on_postgresql(machine: Machine) -> None:
     machine.run("systemctl", "start", WORKER)
     machine.ask_with_credentials("project", "add", "acme", "--profile", "coder")
     said = machine.ask_with_credentials("task", "add", "Say done", "--project", "acme", "--wait", "--json")
-    machine.run("systemctl", "stop", WORKER)
+    (worker,) = json.loads(machine.ask_with_credentials("worker", "list", "--json"))["workers"]
+    machine.ask_with_credentials("worker", "drain", worker["id"])
+    eventually("it drains and stays down", lambda: machine.show(WORKER, "ActiveState") == "inactive")
     places = [line["database"] for line in machine.journal(WORKER) if line["event"] == "app.started"]
     say(
-        "postgresql", f"{WORKER}: a task ended on {places[-1]}, stopped with {machine.show(WORKER, 'Result')}"
+        "postgresql",
+        f"{WORKER}: a task ended on {places[-1]}; drained from afar: {machine.show(WORKER, 'Result')}",
     )
     if machine.show(WORKER, "Result") != "success" or '"state": "COMPLETED"' not in said:
         raise Failed("the worker did not end well")

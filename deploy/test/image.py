@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -146,9 +145,8 @@ class Container:
         return [line for line in lines if line["event"] == event]
 
     def stop(self) -> int:
-        """As an engine does: SIGTERM to its first process."""
-        for leader in children(self.process.pid):
-            os.kill(leader, signal.SIGTERM)
+        """As the hook of the Kubernetes manifests does."""
+        self.run("kill", "-TERM", "1")
         return self.process.wait(BOUND)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -80,14 +81,10 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
         spawn = [*shell, "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", *spawn]
     with log.open("w") as console:
         process = subprocess.Popen(spawn, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
-    leader = None
+    leader = 0
     try:
-        eventually(
-            "systemd-nspawn starts a first process",
-            lambda: process.poll() is None and children(process.pid),
-            20,
-        )
-        leader = children(process.pid)[0]
+        eventually("systemd-nspawn starts a first process", lambda: leader_of(process.pid), 30)
+        leader = leader_of(process.pid)
         machine = Machine(leader)
         eventually("the machine has booted", lambda: is_up(machine))
         yield machine
@@ -96,10 +93,19 @@ def booted(root: Path, log: Path) -> Iterator[Machine]:
     except (Failed, subprocess.TimeoutExpired) as error:
         raise Failed(f"{error}\nthe console is in {log}") from error
     finally:
-        for pid in [leader, process.pid] if process.poll() is None else []:
-            with suppress(ProcessLookupError, TypeError):
-                os.kill(pid, 9)  # type: ignore[arg-type]  # None is suppressed
+        for pid in filter(None, (leader, process.pid) if process.poll() is None else ()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+def leader_of(nspawn: int) -> int:
+    """Process 1 of the machine as this host sees it; 0 while there is none."""
+    for child in children(nspawn):
+        with suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return child
+    return 0
 
 
 def children(pid: int) -> list[int]:

@@ -105,9 +105,13 @@ def installed(place: Path) -> Path:
     shutil.rmtree(root, ignore_errors=True)
     run(["cp", "--archive", "--reflink=auto", base(place), root], seconds=300)
     shutil.copytree(house, root / "wheels")
+    shutil.copy(ROOT / "requirements/runtime.txt", root / "wheels")
     run(["chroot", root, "python3", "-m", "venv", "/opt/orchestrator"])
     pip = ["chroot", root, "/opt/orchestrator/bin/pip", "--quiet", "--disable-pip-version-check", "install"]
-    run([*pip, "--no-index", "--find-links=/wheels", "agent-orchestrator[claude]"], seconds=600)
+    locked = ("--no-index", "--find-links=/wheels", "--require-hashes", "--requirement=/wheels/runtime.txt")
+    run([*pip, *locked], seconds=600)
+    (wheel,) = (root / "wheels").glob("agent_orchestrator-*.whl")
+    run([*pip, "--no-deps", f"/wheels/{wheel.name}"])
     shutil.rmtree(root / "wheels")
     for source, target in FILES.items():
         run(["install", "-D", "-m", "644", ROOT / "deploy/systemd" / source, root / target])
