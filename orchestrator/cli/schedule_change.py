@@ -49,7 +49,7 @@ def edit(
     prompt_file: PromptFile = None,
     clear: Annotated[
         list[str] | None,
-        Parameter(help="To clear: start, end, condition, profile, timeout, budget, label; repeatable."),
+        Parameter(help="To clear: start, end, condition, profile, timeout, budget, tokens, label, requires."),
     ] = None,
     when: When = _ANY_TIME,
     what: What = _NOTHING,

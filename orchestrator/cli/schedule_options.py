@@ -21,7 +21,9 @@ CLEARED: Final[dict[str, tuple[str, Any]]] = {
     "profile": ("profile_id", None),
     "timeout": ("timeout_seconds", None),
     "budget": ("max_budget_usd", None),
+    "tokens": ("max_tokens", None),
     "label": ("labels", {}),
+    "requires": ("requires", ()),
 }
 """What can be cleared, by the option that sets it."""
 
@@ -79,7 +81,11 @@ class What:
     max_attempts: Annotated[int | None, Parameter(help="Tries before a task fails; 3 unless given.")] = None
     timeout: Annotated[str | None, Parameter(help="Length of one attempt at most: 15m, 2h.")] = None
     budget: Annotated[float | None, Parameter(help="Spend of one attempt at most, in USD.")] = None
+    tokens: Annotated[int | None, Parameter(help="Tokens of all attempts of a task at most.")] = None
     label: Annotated[list[str] | None, Parameter(help="name=value; repeatable.")] = None
+    requires: Annotated[list[str] | None, Parameter(help="A label that a worker must have; repeatable.")] = (
+        None
+    )
 
     def given(self) -> dict[str, Any]:
         """The members of a request, those that were given. Raises InvalidInput."""
@@ -98,6 +104,8 @@ class What:
             "max_attempts": self.max_attempts,
             "timeout_seconds": _seconds(self.timeout, "timeout"),
             "max_budget_usd": self.budget,
+            "max_tokens": self.tokens,
+            "requires": None if self.requires is None else tuple(self.requires),
             "labels": None if self.label is None else labels(self.label),
         }
         return {name: value for name, value in fields.items() if value is not None}

@@ -31,7 +31,9 @@ ASKED: Final = (
     "max_attempts",
     "timeout_seconds",
     "max_budget_usd",
+    "max_tokens",
     "labels",
+    "requires",
 )
 """Fields of a request that say what an occurrence asks for."""
 

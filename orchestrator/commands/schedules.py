@@ -64,7 +64,10 @@ class CreateSchedule:
     max_attempts: int | None = None
     timeout_seconds: float | None = None
     max_budget_usd: float | None = None
+    max_tokens: int | None = None
     labels: Mapping[str, str] | None = None
+    requires: tuple[str, ...] | None = None
+    """Labels that a worker must have to take the tasks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +106,9 @@ class EditSchedule:
     max_attempts: int | Unchanged = UNCHANGED
     timeout_seconds: float | Unchanged | None = UNCHANGED
     max_budget_usd: float | Unchanged | None = UNCHANGED
+    max_tokens: int | Unchanged | None = UNCHANGED
     labels: Mapping[str, str] | Unchanged = UNCHANGED
+    requires: tuple[str, ...] | Unchanged = UNCHANGED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

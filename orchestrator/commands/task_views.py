@@ -56,6 +56,8 @@ class ListTasks:
     labels: Mapping[str, str] = field(default_factory=dict)
     parent_id: str | None = None
     """Those that the agents of this task asked for; an agent sees no others than its own."""
+    schedule_id: str | None = None
+    """Those that this schedule made; it may be there no more."""
     before: str | None = None
     """`next` of the page before."""
     archived: bool = False
@@ -123,6 +125,7 @@ async def list_tasks(use: Use, request: ListTasks) -> TaskPage:
             profile_id=request.profile_id,
             labels=request.labels,
             parent_id=parent_id,
+            schedule_id=request.schedule_id,
             before=_before(tx, use, request),
             archived=request.archived,
             limit=request.limit + 1,

@@ -270,6 +270,7 @@ def _wanted(schedule: Schedule, occurrence: float | None) -> NewTask:
     fields: dict[str, Any] = {
         "title": schedule.name,
         **schedule.task,
+        "requires": tuple(schedule.task.get("requires", ())),
         "project_id": schedule.project_id,
         "profile_id": schedule.profile_id,
         "schedule_id": schedule.id,

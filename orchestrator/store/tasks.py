@@ -93,6 +93,7 @@ def list_tasks(
     profile_id: str | None = None,
     labels: Mapping[str, str] | None = None,
     parent_id: str | None = None,
+    schedule_id: str | None = None,
     before: str | None = None,
     limit: int = 100,
     archived: bool = False,
@@ -116,6 +117,8 @@ def list_tasks(
         query = query.where(of.c.profile_id == profile_id)
     if parent_id is not None:
         query = query.where(of.c.parent_id == parent_id)
+    if schedule_id is not None:
+        query = query.where(of.c.schedule_id == schedule_id)
     for key, value in (labels or {}).items():
         query = query.where(_labelled(tx, of, key, value))
     if before is not None:

@@ -29,6 +29,7 @@ from orchestrator.commands.schedules import (
     resume_schedule,
     run_schedule_now,
 )
+from orchestrator.commands.task_views import ListTasks, list_tasks
 from orchestrator.commands.tasks import NamedTask
 from orchestrator.commands.use import Agent, Caller
 from orchestrator.domain.errors import AlreadyExists, Conflict, InvalidInput, NotFound, NotPermitted
@@ -176,10 +177,14 @@ def test_what_has_no_occurrence_left_is_not_resumed(acme) -> None:
 
 
 def test_it_can_be_made_to_run_at_once(acme) -> None:
-    create(acme, profile_id="reviewer", overlap=Overlap.SKIP, labels={"night": "yes"})
+    given = {"labels": {"night": "yes"}, "requires": ("gpu",), "max_tokens": 5000}
+    create(acme, profile_id="reviewer", overlap=Overlap.SKIP, **given)
     made = acme.do(run_schedule_now, NamedSchedule(schedule_id="nightly"))
+    assert acme.do(list_tasks, ListTasks(schedule_id="nightly")).tasks[0].id == made.task_id
+    assert acme.do(list_tasks, ListTasks(schedule_id="other")).count == 0
     task = acme.database.read_sync(tasks.get, made.task_id)
     assert (task.profile_id, task.labels, task.schedule_id) == ("reviewer", {"night": "yes"}, "nightly")
+    assert (task.requires, task.max_tokens) == (("gpu",), 5000)
     explained = acme.do(explain_task, NamedTask(task_id=made.task_id))
     assert (explained.made_by.schedule_id, explained.made_by.scheduled_for) == ("nightly", None)
 
