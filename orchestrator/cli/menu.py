@@ -79,6 +79,13 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
             "preview": Entry("schedule_show:preview", "Say when a schedule occurs, also one not added yet."),
         },
     ),
+    "limit": (
+        "Limit what runs at once and is spent a day, over all hosts.",
+        {
+            "set": Entry("limit:set_", "Limit the instance, a host, a profile or a model."),
+            "list": Entry("limit:list_", "List the limits, and what counts against each now."),
+        },
+    ),
     "profile": (
         "Keep profiles: what an agent is and may do.",
         {

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.commands.encoding import OPTIONAL
+from orchestrator.commands.everywhere import over_all_hosts
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
 from orchestrator.commands.waiting import Facts, Reason, reasons
@@ -14,7 +15,7 @@ from orchestrator.domain.effective import as_json
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task, TaskState
 from orchestrator.domain.task_limits import limited
-from orchestrator.store import attempts, profiles, projects, schedules, tasks, workers
+from orchestrator.store import attempts, profiles, projects, schedules, spending, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import DAY
 
@@ -69,6 +70,7 @@ async def explain_task(use: Use, request: NamedTask) -> Explanation:
         catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
         refused = _refused(tx, task, catalog, now)
         facts = replace(_facts(tx, task, now), refused=refused)
+        facts = over_all_hosts(tx, facts, catalog, now)
         return facts, tried[-1] if tried else None, catalog, _made_by(tx, task)
 
     facts, attempt, catalog, made_by = await use.database.read(read)
@@ -104,13 +106,15 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         id=task.project_id, name=task.project_id, created_at=now, updated_at=now
     )
     fleet = workers.fleet(tx, now=now)
+    spent = spending.of_project(tx, task.project_id, since=now - now % DAY)
     return Facts(
         task=task,
         project=project,
         unmet=tuple(tasks.unmet_dependencies(tx, task.id)),
         ahead=tasks.count_ahead(tx, task),
         running=tasks.count_claimed(tx, project_id=task.project_id),
-        spent_usd=attempts.spent(tx, task.project_id, since=now - now % DAY),
+        spent_usd=spent.usd,
+        spent_tokens=spent.tokens,
         fleet=tuple(frozenset(one.labels) for one in workers.alive(tx, now=now)),
         workers=fleet.workers,
         slots=fleet.slots,

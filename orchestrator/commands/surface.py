@@ -10,7 +10,6 @@ from orchestrator.commands import (
     doctor,
     effective,
     explain,
-    fleet,
     manifest,
     profile_write,
     profiles,
@@ -27,6 +26,7 @@ from orchestrator.commands import (
     vault,
 )
 from orchestrator.commands.command import AnyCommand, Command, Who
+from orchestrator.commands.fleet_surface import FLEET
 from orchestrator.commands.schedule_surface import SCHEDULES
 
 COMMANDS: Final[tuple[AnyCommand, ...]] = (
@@ -113,20 +113,7 @@ COMMANDS: Final[tuple[AnyCommand, ...]] = (
         changes=False,
         who=Who.ANYONE,
     ),
-    Command(
-        name="list_workers",
-        request=fleet.ListWorkers,
-        result=fleet.WorkerList,
-        handler=fleet.list_workers,
-        changes=False,
-    ),
-    Command(
-        name="drain_worker",
-        request=fleet.DrainWorker,
-        result=fleet.WorkerDraining,
-        handler=fleet.drain_worker,
-        changes=True,
-    ),
+    *FLEET,
     Command(
         name="get_attempt",
         request=attempts.GetAttempt,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from orchestrator.commands.visible import one_line
+from orchestrator.domain.limit import Limit
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import CLAIMED, TERMINAL, Task, TaskState
 
@@ -44,6 +45,13 @@ class Facts:
     """By its project since midnight UTC."""
     refused: Task | None = None
     """Another task, whose agent's service refused its credentials; those of the same agent wait with it."""
+    full: tuple[Limit, ...] = ()
+    """Limits over all hosts that leave it no room now."""
+    backoff: str | None = None
+    """What its provider said when it asked to be left alone for a while."""
+    backoff_until: float | None = None
+    spent_tokens: int = 0
+    """By its project since midnight UTC."""
     fleet: tuple[frozenset[str], ...] = ()
     """The labels of each worker that was heard of lately and does not drain."""
     workers: int = 0
@@ -79,6 +87,7 @@ def _reasons(facts: Facts, now: float) -> Iterator[Reason]:
     else:
         yield from _own(facts, now)
         yield from _of_project(facts)
+        yield from _over_all_hosts(facts, now)
         yield from _of_workers(facts, now)
 
 
@@ -123,6 +132,32 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
             message=f"Project {project.id} has spent ${facts.spent_usd:.2f} since midnight UTC, its "
             f"budget is ${project.budget_usd_per_day:.2f} a day; its tasks go on at midnight UTC.",
         )
+
+    if project.budget_tokens_per_day is not None and facts.spent_tokens >= project.budget_tokens_per_day:
+        yield Reason(
+            code="project_budget",
+            message=f"Project {project.id} has used {facts.spent_tokens:,} tokens since midnight UTC, its "
+            f"budget is {project.budget_tokens_per_day:,} a day.",
+        )
+
+
+def _over_all_hosts(facts: Facts, now: float) -> Iterator[Reason]:
+    for limit in facts.full:
+        if limit.max_concurrent is not None:
+            said = f"as many attempts as {limit.title} may have at once run now, {limit.max_concurrent}."
+            yield Reason(code=f"{limit.scope}_limit", message=said[0].upper() + said[1:])
+        else:
+            amount = (
+                f"${limit.budget_usd_per_day:.2f}"
+                if limit.budget_usd_per_day is not None
+                else f"{limit.budget_tokens_per_day:,} tokens"
+            )
+            yield Reason(
+                code="instance_budget",
+                message=f"All projects together have spent the budget of a day (UTC), {amount}.",
+            )
+    if facts.backoff is not None:
+        yield Reason(code="provider", message=f"{facts.backoff}{_until(facts.backoff_until, now)}")
 
 
 def _of_workers(facts: Facts, now: float) -> Iterator[Reason]:

@@ -16,6 +16,11 @@ class Usage:
     cache_creation_tokens: int = 0
     turns: int = 0
 
+    @property
+    def counted_tokens(self) -> int:
+        """What budgets of tokens go by: what was read from the cache does not count."""
+        return self.input_tokens + self.output_tokens + self.cache_creation_tokens
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:

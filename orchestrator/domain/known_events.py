@@ -52,6 +52,7 @@ KNOWN_EVENTS: Final = (
         sometimes=("run_at",),
     ),
     _ended("snoozed", "The attempt was put off and does not count.", sometimes=("run_at",)),
+    EventType("limit.set", "A limit over all hosts was set or taken away.", ("scope", "name", "limited")),
     EventType("attempt.started", "The agent is about to start.", ("state", "attempt", "worker")),
     EventType(
         "profile.applied",

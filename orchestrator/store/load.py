@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.queue import AMONG, among
+from orchestrator.store.spending import TOKENS
 
 DAY: Final = 86400.0
 
@@ -25,6 +26,7 @@ class Limits:
     checkout: CheckoutKind
     repository: str | None
     requires: tuple[str, ...] = ()
+    budget_tokens_per_day: int | None = None
 
     @property
     def directory(self) -> str | None:
@@ -52,14 +54,16 @@ class Recent:
     finished: int = 0
     seconds: float = 0.0
     spent_today: float = 0.0
+    tokens_today: int = 0
+    """Counted only while a project has a budget of tokens."""
 
 
 _LIMITS: Final = {
     # Two workers that count at the same time would both find room under a limit; so whoever decides for a
     # project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
     (dialect, locked): text(
-        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository, requires FROM projects "
-        f"WHERE id {among_ids}"
+        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository, requires, "
+        f"budget_tokens_per_day FROM projects WHERE id {among_ids}"
         + (
             " AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
             if locked
@@ -87,6 +91,7 @@ def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
             checkout=CheckoutKind(row[4]),
             repository=row[5],
             requires=tuple(json.loads(row[6])) if row[6] else (),
+            budget_tokens_per_day=row[7],
         )
         for row in rows
     }
@@ -124,15 +129,23 @@ _SPENT: Final = text(
 )
 
 
+_TOKENS: Final = text(
+    f"SELECT project_id, sum({TOKENS}) FROM attempts WHERE ended_at IS NOT NULL AND ended_at >= :midnight "
+    "AND project_id IN (SELECT id FROM projects WHERE budget_tokens_per_day IS NOT NULL) GROUP BY project_id"
+)
+
+
 def recent(tx: Connection, *, now: float, window_seconds: float) -> dict[str, Recent]:
     """What every project had in the window. Reads a row for each attempt in it: not for every turn."""
     finished = {row[0]: (row[1], row[2]) for row in tx.execute(_FINISHED, {"since": now - window_seconds})}
     spent = {row[0]: row[1] for row in tx.execute(_SPENT, {"midnight": now - now % DAY})}
+    tokens = {row[0]: int(row[1]) for row in tx.execute(_TOKENS, {"midnight": now - now % DAY})}
     return {
         project: Recent(
             finished=finished.get(project, (0, 0.0))[0],
             seconds=finished.get(project, (0, 0.0))[1],
             spent_today=spent.get(project, 0.0),
+            tokens_today=tokens.get(project, 0),
         )
         for project in finished.keys() | spent.keys()
     }

@@ -3,14 +3,16 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from orchestrator.domain.candidate import Candidate
-from orchestrator.domain.task import Claim, TaskState
+from orchestrator.domain.limit import Place
+from orchestrator.domain.task import Claim, Task, TaskState
 from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, STARTABLE, WAITING
 from orchestrator.store.outbox import mark_changed
 from orchestrator.store.rowset import DIALECTS, parameter, source
@@ -140,27 +142,42 @@ _CLAIM: Final = {
     .returning(*COLUMNS)
     for dialect, among_ids in AMONG.items()
 }
+_OPENED: Final = {
+    "id": "text",
+    "attempt": "int",
+    "project_id": "text",
+    "host": "text",
+    "profile": "text",
+    "model": "text",
+}
 _OPEN_ATTEMPTS: Final = {
     dialect: text(
-        "INSERT INTO attempts (task_id, number, project_id, worker, started_at) "
-        "SELECT id, attempt, project_id, :worker, :now FROM "
-        + source(dialect, {"id": "text", "attempt": "int", "project_id": "text"})
+        "INSERT INTO attempts "
+        "(task_id, number, project_id, worker, started_at, host, claimed_profile, model) "
+        "SELECT id, attempt, project_id, :worker, :now, host, profile, model FROM " + source(dialect, _OPENED)
     )
     for dialect in DIALECTS
 }
 
 
 def claim(
-    tx: Connection, ids: Sequence[str], *, worker: str, now: float, lease_seconds: float
+    tx: Connection,
+    ids: Sequence[str],
+    *,
+    worker: str,
+    now: float,
+    lease_seconds: float,
+    places: Mapping[str, Place] = MappingProxyType({}),
 ) -> list[Claim]:
-    """Take these tasks, as many as can still be taken; each gets its next attempt and a lease."""
+    """Take these tasks, as many as can still be taken; each gets its next attempt and a lease. `places` says
+    by task what the attempt counts against."""
     if not ids:
         return []
     values = {"ids": among(tx, ids), "worker": worker, "until": now + lease_seconds, "now": now}
     taken = [task_of(row) for row in tx.execute(_CLAIM[tx.dialect.name], values)]
     if not taken:
         return []
-    opened = [{"id": task.id, "attempt": task.attempt, "project_id": task.project_id} for task in taken]
+    opened = [_opened(task, places.get(task.id)) for task in taken]
     tx.execute(_OPEN_ATTEMPTS[tx.dialect.name], {"rows": parameter(opened), "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
     taken.sort(key=lambda task: place[task.id])
@@ -168,6 +185,17 @@ def claim(
         Claim(task=task, worker=worker, attempt=task.attempt, lease_until=now + lease_seconds)
         for task in taken
     ]
+
+
+def _opened(task: Task, place: Place | None) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "attempt": task.attempt,
+        "project_id": task.project_id,
+        "host": place.host if place else None,
+        "profile": place.profile_id if place else None,
+        "model": place.model if place else None,
+    }
 
 
 _BEAT: Final = {

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.domain.candidate import Candidate
+from orchestrator.domain.provider import Backoff
 
 Key = tuple[str, str | None]
 """A project and the profile that a task names: tasks that agree in both resolve alike."""
@@ -11,20 +12,13 @@ Key = tuple[str, str | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What resolving a profile says: the harness that runs it, or why it may not run."""
+    """What resolving a profile says: what runs it, as which profile and model, or why it may not run."""
 
     harness: str | None = None
+    profile_id: str | None = None
+    model: str | None = None
     reason: str | None = None
     message: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backoff:
-    """A provider to be left alone for a while, because of what it told an attempt."""
-
-    reason: str
-    message: str
-    until: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +37,8 @@ class Facts:
     directories: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    spent: bool = False
+    """Whether the daily budget of all projects together is."""
     recheck_seconds: float = 300.0
 
 
@@ -105,6 +101,9 @@ def _refused(task: Candidate, facts: Facts) -> Hold | None:
 
 def _waits(task: Candidate, facts: Facts, taken: set[str]) -> Hold | None:
     harness = facts.verdicts[task.project_id, task.profile_id].harness
+    if facts.spent:
+        message = "The daily budget of all projects together is spent."
+        return Hold(task_id=task.id, reason="instance_budget", message=message)
     backoff = facts.backoffs.get(harness or "")
     if backoff is not None and backoff.until > facts.now:
         return Hold(task_id=task.id, reason=backoff.reason, message=backoff.message)

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from orchestrator.domain.attempt import AgentMessage, Attempt, Snapshot, Usage
+from orchestrator.domain.budget import Budget, stopped_by
 from orchestrator.domain.cascade import Resolution
 from orchestrator.domain.catalog import Catalog, Ceiling
 from orchestrator.domain.context import TaskContext
@@ -20,8 +21,10 @@ from orchestrator.domain.mcp import McpServer
 from orchestrator.domain.outcome import (
     ApiFailed,
     Asked,
+    BudgetSpent,
     Completed,
     Crashed,
+    Held,
     Hung,
     Interrupted,
     Killed,
@@ -40,7 +43,7 @@ from orchestrator.domain.tools import EMBEDDED_SERVER
 from orchestrator.harness.claude.config import CREDENTIALS, ClaudeAdapterConfig
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.platform import PlatformRegistry
-from orchestrator.store import attempts, callers, events, profiles, projects, questions
+from orchestrator.store import attempts, budgets, callers, events, profiles, projects, questions, queue
 from orchestrator.store.database import Database, Transaction
 from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.config import WorkerConfig
@@ -65,6 +68,7 @@ class Known:
     project: Project
     earlier: tuple[Attempt, ...]
     questions: tuple[Question, ...] = ()
+    budgets: tuple[Budget, ...] = ()
 
 
 class Agents:
@@ -109,15 +113,28 @@ class Agents:
             warnings=report.warnings if report else (),
         )
 
-    def reported(self, claim: Claim, harness: str, report: Report) -> Ending:
-        """`ending` for an agent that ran; what it heard from its provider concerns other tasks too."""
-        ending = self.ending(claim, report.outcome, report=report)
-        self._providers.heard(harness, report.outcome, ending.settlement)
+    def reported(
+        self, claim: Claim, effective: EffectiveProfile, budgets: Sequence[Budget], report: Report
+    ) -> Ending:
+        """`ending` for an agent that ran; what it heard from its provider concerns other tasks too. One that
+        was stopped by what was left of a day's budget goes on another day."""
+        outcome = report.outcome
+        if isinstance(outcome, BudgetSpent):
+            stopped = stopped_by(effective, budgets, unit=outcome.unit)
+            outcome = outcome if stopped is None else without_budget(stopped)
+        ending = self.ending(claim, outcome, report=report)
+        self._providers.heard(effective.harness, outcome, ending.settlement)
         return ending
 
     async def facts(self, task: Task) -> Known:
         """Raises NotFound when the project was removed."""
         return await self._database.read(self._gather, task)
+
+    async def know_credentials(self) -> None:
+        """See which credentials there are, before the first attempt is given them."""
+        secrets = await asyncio.to_thread(needed, (), self._secrets, CREDENTIALS)
+        for harness in self._registry.harnesses:
+            self._providers.know(harness, secrets)
 
     async def launchable(
         self, effective: EffectiveProfile, catalog: Catalog
@@ -126,6 +143,7 @@ class Agents:
         required. Raises OSError."""
         selection = select_servers(effective.mcp_servers, catalog)
         secrets = await asyncio.to_thread(needed, selection.servers, self._secrets, CREDENTIALS)
+        self._providers.know(effective.harness, {n: v for n, v in secrets.items() if n in CREDENTIALS})
         return without_optional(selection, effective.optional_servers, secrets), secrets
 
     async def pass_for(self, effective: EffectiveProfile) -> Pass | None:
@@ -168,6 +186,7 @@ class Agents:
             project=project,
             earlier=tuple(one for one in attempts.of_task(tx, task.id) if one.number < task.attempt),
             questions=tuple(questions.of_task(tx, task.id)),
+            budgets=budgets.of_task(tx, task, project, now=queue.clock(tx)),
         )
 
     async def begin(
@@ -222,6 +241,14 @@ class Agents:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             return replace(report, outcome=Asked(question=asked.question)) if asked else report
+
+
+def without_budget(spent: Budget) -> Outcome:
+    """What becomes of an attempt for which nothing is left: a task's own budget is raised by a person, a
+    day's comes back with the next day."""
+    if spent.of == "task":
+        return BudgetSpent(message=f"{spent.sentence} Raise its budget (`orchestrator task edit`).")
+    return Held(reason=spent.of, message=f"{spent.sentence} It goes on the next day (UTC).")
 
 
 def _without(secrets: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

@@ -12,6 +12,8 @@ class WorkerConfig:
 
     name: str
     home: Path
+    host: str | None = None
+    """What its limits go by; `None` is the name of this machine."""
     slots: int = 4
     labels: tuple[str, ...] = ()
     """What tasks and projects can require of a worker."""

@@ -15,6 +15,7 @@ import structlog
 
 from orchestrator import __version__
 from orchestrator.domain import cascade
+from orchestrator.domain.budget import within
 from orchestrator.domain.cascade import Refusal
 from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.ending import Ending
@@ -28,8 +29,9 @@ from orchestrator.store import workers
 from orchestrator.store.database import Database
 from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
-from orchestrator.worker.agents import Agents, snapshot_of
+from orchestrator.worker.agents import Agents, snapshot_of, without_budget
 from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
+from orchestrator.worker.clock import Clock
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
@@ -39,8 +41,9 @@ from orchestrator.worker.recently import Recently
 from orchestrator.worker.refused import record_one_by_one
 from orchestrator.worker.rescue import Rescue
 from orchestrator.worker.running import Attempting, Attempts
+from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
-from orchestrator.worker.turn import Order, Turned, turn
+from orchestrator.worker.turn import Counsel, Order, Turned, turn
 from orchestrator.worker.verdicts import SERVER_UNDEFINED, Verdicts, undefined
 
 log = structlog.get_logger()
@@ -75,12 +78,14 @@ class Worker:
         """`address` is where agents reach our own MCP server; without it they have none of its tools.
         `execute` replaces the running of agents, for measuring the rest."""
         self.id = f"{config.name}-{uuid.uuid4().hex[:12]}"
+        self._host = config.host or socket.gethostname()
         self._config = config
         self._database = database
         self._registry = registry
-        self._clock = clock
+        self._clock = Clock(clock)
         self._providers = Providers()
         self._verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling())
+        self._counsel = Counsel(judge=self._verdicts.judge, rules=Standing().rules)
         self._agents = Agents(
             config=config,
             database=database,
@@ -89,12 +94,12 @@ class Worker:
             secrets=secrets or {},
             ceiling=ceiling or Ceiling(),
             address=address,
-            clock=clock,
+            clock=self._clock,
             random=random,
         )
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
-        self._recently = Recently(database, config.window_seconds, clock)
+        self._recently = Recently(database, config.window_seconds, self._clock)
         self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
         self._rescue = Rescue(row=self._row(), database=database, max_losses=config.max_losses, jitter=random)
         self._listener = Listener()
@@ -127,7 +132,8 @@ class Worker:
             return 0
         endings = self._running.take_finished()
         try:
-            turned = await self._database.run(turn, await self._order(endings), self._verdicts.judge)
+            order = await self._order(endings)
+            turned = await self._database.run(turn, order, self._counsel)
         except DatabaseUnavailable as error:
             self._away = True
             self._running.give_back(endings)
@@ -143,13 +149,16 @@ class Worker:
             self._running.give_back(endings)
             raise
         self._away = False
+        self._clock.learn(turned.at)
+        self._providers.stored(order.heard, turned.backoffs)
         self._take_in(turned, endings)
         return len(turned.recorded) + len(turned.claims) + turned.held
 
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
         """Everything that goes on beside the loop, begun and ended in one place."""
-        await self._rescue.arrive()
+        await self._agents.know_credentials()
+        self._clock.learn(await self._rescue.arrive())
         log.info("worker.started", worker=self.id, slots=self._config.slots)
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -177,9 +186,12 @@ class Worker:
             recheck_seconds=self._config.recheck_seconds,
             per_project=self._config.per_project,
             labels=frozenset(self._config.labels),
+            host=self._host,
             recent=await self._recently.by_project(),
             harnesses=frozenset(self._registry.harnesses),
             backoffs=self._providers.now(now),
+            providers=dict(self._providers.named),
+            heard=dict(self._providers.pending),
             look_due=look_due,
         )
 
@@ -227,8 +239,10 @@ class Worker:
             resolution = cascade.resolve(known.catalog)
             if isinstance(resolution, Refusal):
                 return agents.ending(claim, Held(reason=resolution.reason, message=resolution.message))
-            resolution = replace(resolution, effective=limited(resolution.effective, task))
-            effective = resolution.effective
+            if (spent := next((one for one in known.budgets if one.is_spent), None)) is not None:
+                return agents.ending(claim, without_budget(spent))
+            effective = within(limited(resolution.effective, task), known.budgets)
+            resolution = replace(resolution, effective=effective)
             selection, secrets = await agents.launchable(effective, known.catalog)
             if selection.missing:
                 message = undefined(resolution.profile_id, selection.missing)
@@ -247,7 +261,7 @@ class Worker:
                 return agents.ending(claim, Held(reason="checkout_busy", message=str(error)))
             except CheckoutUnusable as error:
                 return agents.ending(claim, Held(reason="checkout_unusable", message=str(error)))
-            return agents.reported(claim, effective.harness, report)
+            return agents.reported(claim, effective, known.budgets, report)
 
     async def _wait(self) -> None:
         """Until something changed, an attempt has ended, or something is due; at most `poll_seconds`."""
@@ -293,7 +307,7 @@ class Worker:
         me = look_up(os.getpid())
         return Row(
             id=self.id,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             version=__version__,
             slots=self._config.slots,

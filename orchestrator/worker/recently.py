@@ -36,12 +36,22 @@ class Recently:
         return dict(self._known)
 
     def add(self, recorded: Iterable[Ending], *, at: float, lease_seconds: float) -> None:
-        for one in recorded:
-            project = one.claim.task.project_id
-            known = self._known.get(project, Recent())
-            self._known[project] = replace(
-                known,
-                finished=known.finished + 1,
-                seconds=known.seconds + max(at - (one.claim.lease_until - lease_seconds), 0.0),
-                spent_today=known.spent_today + one.usage.cost_usd,
-            )
+        self._known = plus(self._known, recorded, at=at, lease_seconds=lease_seconds)
+
+
+def plus(
+    known: Mapping[str, Recent], recorded: Iterable[Ending], *, at: float, lease_seconds: float
+) -> dict[str, Recent]:
+    """What is known of each project, and what these endings add to it."""
+    result = dict(known)
+    for one in recorded:
+        project = one.claim.task.project_id
+        before = result.get(project, Recent())
+        result[project] = replace(
+            before,
+            finished=before.finished + 1,
+            seconds=before.seconds + max(at - (one.claim.lease_until - lease_seconds), 0.0),
+            spent_today=before.spent_today + one.usage.cost_usd,
+            tokens_today=before.tokens_today + one.usage.counted_tokens,
+        )
+    return result

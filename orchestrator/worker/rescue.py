@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -33,14 +34,15 @@ class Rescue:
         self._max_losses = max_losses
         self._jitter = jitter
 
-    async def arrive(self) -> None:
-        """Take back at once what a worker of this host held whose process is gone, then present ourselves."""
+    async def arrive(self) -> float:
+        """Take back at once what a worker of this host held whose process is gone, then present ourselves.
+        Returns the database's time."""
         known = await self._database.read(workers.list_workers)
         dead = [row for row in known if row.host == self._row.host and not alive(row)]
         if dead:
             await self._take_back([row.id for row in dead])
         await self.expired()
-        await self._database.run(workers.register, self._row)
+        return await self._database.run(_register, self._row)
 
     async def expired(self) -> int:
         """Take back every lease that has run out, whoever held it. Returns how many there were."""
@@ -80,6 +82,12 @@ def alive(row: Row) -> bool:
         and row.details.get("boot") == boot_id()
         and row.details.get("started") == process.started
     )
+
+
+def _register(tx: Transaction, row: Row) -> float:
+    now = queue.clock(tx)
+    workers.register(tx, replace(row, started_at=now, seen_at=now))
+    return now
 
 
 def _expired(tx: Transaction) -> list[tuple[str, int]]:

@@ -1,17 +1,22 @@
 """One turn of the queue, in one transaction: settle what has finished, decide, claim what fits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orchestrator.domain import fairness
+from orchestrator.domain import fairness, limit
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.ending import Ending
-from orchestrator.domain.fairness import Share, Snapshot, Waiting
+from orchestrator.domain.fairness import Share, Snapshot, Use, Waiting
+from orchestrator.domain.limit import Place
+from orchestrator.domain.provider import Backoff
 from orchestrator.domain.task import Claim
+from orchestrator.store import limits as stored_limits
 from orchestrator.store import load, queue, settling
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import Limits, Recent, Running
-from orchestrator.worker.admission import Backoff, Facts, Hold, Key, Verdict, admissible
+from orchestrator.worker.admission import Facts, Hold, Key, Verdict, admissible
+from orchestrator.worker.recently import plus
+from orchestrator.worker.standing import Rules
 
 Judge = Callable[[Transaction, Sequence[Candidate], float], Mapping[Key, Verdict]]
 """Resolves the profiles of candidates: a verdict for each project and profile among them."""
@@ -37,7 +42,13 @@ class Order:
     recent: Mapping[str, Recent]
     harnesses: frozenset[str]
     labels: frozenset[str]
+    host: str
     backoffs: Mapping[str, Backoff]
+    """What this worker alone knows of, by harness."""
+    providers: Mapping[str, str]
+    """The provider that each harness reaches from here."""
+    heard: Mapping[str, Backoff | None]
+    """What the other hosts are to know of providers."""
     look_due: bool = True
     """Whether to look for tasks whose time has come: not in every turn of a busy queue."""
 
@@ -54,35 +65,53 @@ class Turned:
     """Tasks that were put aside: others may come behind them, so another turn is worth it at once."""
     due: float | None = None
     """When something waiting becomes due; `None` when nothing waits, or nobody looked."""
+    backoffs: Mapping[str, Backoff]
+    """Providers that every host leaves alone now."""
 
 
-def turn(tx: Transaction, order: Order, judge: Judge, clock: Clock = queue.clock) -> Turned:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counsel:
+    """What a turn asks within its transaction, each remembered for a moment."""
+
+    judge: Judge
+    rules: Callable[[Transaction, float, Mapping[str, Backoff | None]], Rules]
+
+
+def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.clock) -> Turned:
     """Read, decide, write. Whatever changes meanwhile, the claim itself re-checks."""
     now = clock(tx)
     recorded = tuple(settling.settle(tx, order.endings, worker=order.worker, now=now))
+    rules = counsel.rules(tx, now, order.heard)
+    turned = Turned(at=now, recorded=recorded, claims=(), backoffs=rules.backoffs)
     if not order.slots:
-        return Turned(at=now, recorded=recorded, claims=())
+        return turned
+    if recorded:  # what they spent counts for what is claimed next
+        ended = plus(order.recent, recorded, at=now, lease_seconds=order.lease_seconds)
+        order = replace(order, recent=ended)
     due = queue.wake_due(tx, now=now) if order.look_due else None
     waiting = queue.candidates(tx, most=max(order.per_project, len(order.slots)), labels=order.labels)
     if not waiting:
-        return Turned(at=now, recorded=recorded, claims=(), due=due)
+        return replace(turned, due=due)
     limits = load.limits(tx, {task.project_id for task in waiting})
-    admitted, holds = admissible(waiting, _facts(tx, order, judge, waiting, limits, now))
+    facts = _facts(tx, order, counsel.judge(tx, waiting, now), rules, limits, now)
+    admitted, holds = admissible(waiting, facts)
     stored = [_stored(hold) for hold in holds if hold.until is not None]
     queue.hold(tx, [one for one in stored if one is not None], now=now)
-    picks = fairness.schedule(_snapshot(tx, order, admitted, limits, now))
+    places = {task.id: _place(task, facts, order.host) for task in admitted}
+    rooms = _rooms(tx, rules) if rules.bounded else {}
+    picks = fairness.schedule(_snapshot(tx, order, _waiting(admitted, places), limits, rooms, now))
     slot_of = dict(picks)
     claims = queue.claim(
         tx,
         [task_id for task_id, _ in picks],
         worker=order.worker,
         # By now a lock may have been waited for: what starts must not seem to begin before what made room.
-        now=clock(tx) if any(one.exclusive for one in limits.values()) else now,
+        now=clock(tx) if rules.bounded or any(one.exclusive for one in limits.values()) else now,
         lease_seconds=order.lease_seconds,
+        places=places,
     )
-    return Turned(
-        at=now,
-        recorded=recorded,
+    return replace(
+        turned,
         claims=tuple((claim, slot_of[claim.task.id]) for claim in claims),
         held=len(stored),
         due=due,
@@ -92,15 +121,15 @@ def turn(tx: Transaction, order: Order, judge: Judge, clock: Clock = queue.clock
 def _facts(
     tx: Transaction,
     order: Order,
-    judge: Judge,
-    waiting: Sequence[Candidate],
+    verdicts: Mapping[Key, Verdict],
+    rules: Rules,
     limits: Mapping[str, Limits],
     now: float,
 ) -> Facts:
     directories = {one.project_id: one.directory for one in limits.values() if one.directory is not None}
     return Facts(
         now=now,
-        verdicts=judge(tx, waiting, now),
+        verdicts=verdicts,
         harnesses=order.harnesses,
         lacking={
             one.project_id: missing
@@ -109,9 +138,22 @@ def _facts(
         },
         directories=directories,
         busy=load.busy_directories(tx) if directories else frozenset(),
-        backoffs=order.backoffs,
+        backoffs={**_shared(order, rules), **order.backoffs},
+        spent=rules.spent or _all_spent(order, rules),
         recheck_seconds=order.recheck_seconds,
     )
+
+
+def _all_spent(order: Order, rules: Rules) -> bool:
+    """Whether what this worker has just recorded was the last of the day's money of all projects."""
+    usd = [one.budget_usd_per_day for one in rules.limits if one.budget_usd_per_day is not None]
+    return bool(usd) and sum(one.spent_today for one in order.recent.values()) >= min(usd)
+
+
+def _shared(order: Order, rules: Rules) -> dict[str, Backoff]:
+    """What every host leaves alone, by the harness that reaches it from here."""
+    reached = {harness: rules.backoffs.get(provider) for harness, provider in order.providers.items()}
+    return {harness: backoff for harness, backoff in reached.items() if backoff is not None}
 
 
 def _stored(hold: Hold) -> queue.Held | None:
@@ -120,21 +162,41 @@ def _stored(hold: Hold) -> queue.Held | None:
     return queue.Held(task_id=hold.task_id, reason=hold.reason, message=hold.message, until=hold.until)
 
 
+def _place(task: Candidate, facts: Facts, host: str) -> Place:
+    verdict = facts.verdicts[task.project_id, task.profile_id]
+    return Place(host=host, profile_id=verdict.profile_id, model=verdict.model)
+
+
+def _rooms(tx: Transaction, rules: Rules) -> dict[Use, int]:
+    stored_limits.lock(tx)
+    return limit.rooms(rules.limits, limit.count(stored_limits.running(tx)))
+
+
+def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tuple[Waiting, ...]:
+    return tuple(
+        Waiting(
+            id=task.id,
+            project_id=task.project_id,
+            priority=task.priority,
+            created_at=task.created_at,
+            uses=places[task.id].uses,
+        )
+        for task in admitted
+    )
+
+
 def _snapshot(
     tx: Transaction,
     order: Order,
-    admitted: Sequence[Candidate],
+    waiting: tuple[Waiting, ...],
     limits: Mapping[str, Limits],
+    rooms: Mapping[Use, int],
     now: float,
 ) -> Snapshot:
     running = load.running(tx, now=now)
     return Snapshot(
-        waiting=tuple(
-            Waiting(
-                id=task.id, project_id=task.project_id, priority=task.priority, created_at=task.created_at
-            )
-            for task in admitted
-        ),
+        waiting=waiting,
+        rooms=rooms,
         shares={
             project: share(one, running.get(project), order.recent.get(project, Recent()))
             for project, one in limits.items()
@@ -145,7 +207,7 @@ def _snapshot(
 
 def share(limits: Limits, running: Running | None, recent: Recent) -> Share:
     """A project's share from what it may have, has now and had lately."""
-    budget = limits.budget_usd_per_day
+    budget, tokens = limits.budget_usd_per_day, limits.budget_tokens_per_day
     charge = recent.seconds / recent.finished if recent.finished else USUAL_SECONDS
     return Share(
         project_id=limits.project_id,
@@ -156,4 +218,5 @@ def share(limits: Limits, running: Running | None, recent: Recent) -> Share:
         running=running.count if running else 0,
         max_concurrent=limits.max_concurrent,
         budget_left=None if budget is None else budget - recent.spent_today,
+        tokens_left=None if tokens is None else tokens - recent.tokens_today,
     )

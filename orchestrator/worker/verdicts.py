@@ -52,7 +52,7 @@ class Verdicts:
         missing = [name for name in selected.missing if name not in effective.optional_servers]
         if missing:
             return Verdict(reason=SERVER_UNDEFINED, message=undefined(resolved.profile_id, missing))
-        return Verdict(harness=resolved.effective.harness)
+        return Verdict(harness=effective.harness, profile_id=resolved.profile_id, model=effective.model)
 
 
 SERVER_UNDEFINED = "server_undefined"

@@ -9,7 +9,7 @@ from orchestrator.domain.known_events import BY_NAME, KNOWN_EVENTS
 from orchestrator.store import events
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = r"(task|attempt|profile|mcp_server|vault|project|question|progress|tool|schedule)\.[a-z_]+"
+NAME = r"(task|limit|attempt|profile|mcp_server|vault|project|question|progress|tool|schedule)\.[a-z_]+"
 BY_TEMPLATE = {
     f"{kind}.{what}" for kind in ("profile", "mcp_server") for what in ("changed", "rejected", "removed")
 }

@@ -34,7 +34,8 @@ from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.worker.admission import Key, Verdict
-from orchestrator.worker.turn import Order, turn
+from orchestrator.worker.standing import Rules
+from orchestrator.worker.turn import Counsel, Order, turn
 
 BEGAN = 1_800_000_000.0
 LEASE = 30.0
@@ -126,7 +127,7 @@ class Queue(RuleBasedStateMachine):
     @rule(target=claimed, worker=st.sampled_from(WORKERS), slots=st.integers(1, 3), commit=COMMITS)
     def take(self, worker: str, slots: int, commit: str) -> Any:
         running = self._running()
-        turned = self._run(turn, commit, self._order(worker, slots=slots), judge, self._clock)
+        turned = self._run(turn, commit, self._order(worker, slots=slots), COUNSEL, self._clock)
         for name, count in self._running().items():
             limit = LIMITS[name]
             assert limit is None or count <= max(limit, running[name])
@@ -156,13 +157,13 @@ class Queue(RuleBasedStateMachine):
         held = (before.claimed_by, before.attempt) == (claim.worker, claim.attempt)
         ending = Ending(claim=claim, settlement=settle(claim.task, how, now=self.now, jitter=0.5))
         order = self._order(claim.worker, endings=(ending,))
-        turned = self._run(turn, commit, order, judge, self._clock)
+        turned = self._run(turn, commit, order, COUNSEL, self._clock)
         if not held:
             assert self._task(claim.task.id) == before
             assert not turned or not turned.recorded
         if again or commit == "never":
             once = self._task(claim.task.id)
-            repeated = self.database.run_sync(turn, order, judge, self._clock)
+            repeated = self.database.run_sync(turn, order, COUNSEL, self._clock)
             if commit != "never":
                 assert not repeated.recorded
                 assert self._task(claim.task.id) == once
@@ -222,13 +223,13 @@ class Queue(RuleBasedStateMachine):
         for _ in range(60):
             self.now += 1000.0
             self.database.run_sync(rescue.rescue_expired, rescue.Terms(now=self.now, jitter=0.5))
-            turned = self.database.run_sync(turn, self._order("last", slots=20), judge, self._clock)
+            turned = self.database.run_sync(turn, self._order("last", slots=20), COUNSEL, self._clock)
             done = outcome.Completed(answer="done")
             endings = tuple(
                 Ending(claim=claim, settlement=settle(claim.task, done, now=self.now, jitter=0.5))
                 for claim, _slot in turned.claims
             )
-            self.database.run_sync(turn, self._order("last", endings=endings), judge, self._clock)
+            self.database.run_sync(turn, self._order("last", endings=endings), COUNSEL, self._clock)
             if not self._rows("SELECT id FROM tasks WHERE state IN ('READY', 'ASSIGNED', 'IN_PROGRESS')"):
                 break
         left = {state for state in self._states().values() if state not in TERMINAL}
@@ -270,7 +271,10 @@ class Queue(RuleBasedStateMachine):
             recent={},
             harnesses=frozenset({"claude"}),
             labels=frozenset(),
+            host="here",
             backoffs={},
+            providers={},
+            heard={},
         )
 
     def _task(self, task_id: str) -> Task:
@@ -293,6 +297,9 @@ class Queue(RuleBasedStateMachine):
 
 def judge(_tx: Transaction, candidates: Sequence[Candidate], _now: float) -> Mapping[Key, Verdict]:
     return {(one.project_id, one.profile_id): Verdict(harness="claude") for one in candidates}
+
+
+COUNSEL = Counsel(judge=judge, rules=lambda _tx, _now, _heard: Rules())
 
 
 def test_no_order_of_things_loses_or_doubles_anything_on_sqlite(

@@ -1,5 +1,6 @@
 import ast
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ from orchestrator.domain import fairness
 from orchestrator.domain.fairness import Share, Snapshot, Waiting, schedule
 
 projects = st.sampled_from("abcd")
+uses = st.sampled_from([("model", "m"), ("host", "h"), ("x", "")])
 waiting_tasks = st.lists(
     st.builds(
         Waiting,
@@ -18,6 +20,7 @@ waiting_tasks = st.lists(
         project_id=projects,
         priority=st.integers(0, 3),
         created_at=st.integers(0, 5).map(float),
+        uses=st.lists(uses, max_size=2, unique=True).map(tuple),
     ),
     unique_by=lambda task: task.id,
     max_size=25,
@@ -43,6 +46,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         waiting=tuple(draw(waiting_tasks)),
         shares={name: Share(project_id=name, **values) for name, values in chosen.items()},
         slots=tuple(range(draw(st.integers(0, 12)))),
+        rooms=draw(st.dictionaries(st.sampled_from([("model", "m"), ("host", "h")]), st.integers(0, 4))),
     )
 
 
@@ -60,8 +64,27 @@ def test_the_order_in_which_facts_arrive_does_not_matter(snapshot: Snapshot, ran
     mixed, slots = list(snapshot.waiting), list(snapshot.slots)
     random.shuffle(mixed)
     random.shuffle(slots)
-    again = Snapshot(waiting=tuple(mixed), shares=snapshot.shares, slots=tuple(slots))
+    again = replace(snapshot, waiting=tuple(mixed), slots=tuple(slots))
     assert schedule(again) == schedule(snapshot)
+
+
+@given(snapshots())
+def test_no_limit_of_several_projects_is_exceeded_and_no_room_is_left_that_a_task_could_use(
+    snapshot: Snapshot,
+) -> None:
+    picks = schedule(snapshot)
+    tasks = {task.id: task for task in snapshot.waiting}
+    used = Counter(use for task_id, _ in picks for use in tasks[task_id].uses)
+    assert all(used[use] <= room for use, room in snapshot.rooms.items())
+    if len(picks) == len(snapshot.slots):
+        return
+    taken = Counter(tasks[task_id].project_id for task_id, _ in picks)
+    for task in snapshot.waiting:
+        share = snapshot.shares.get(task.project_id, Share(project_id=task.project_id))
+        limit = share.max_concurrent
+        has_room = share.room and (limit is None or share.running + taken[task.project_id] < limit)
+        fits = all(snapshot.rooms.get(use, 99) > used[use] for use in task.uses)
+        assert task.id in dict(picks) or not (has_room and fits)
 
 
 @given(snapshots())
@@ -86,6 +109,7 @@ def test_limits_budgets_and_pauses_are_never_exceeded(snapshot: Snapshot) -> Non
 
 @given(snapshots())
 def test_no_slot_stays_free_while_a_task_may_start(snapshot: Snapshot) -> None:
+    snapshot = replace(snapshot, rooms={})
     project_of = {task.id: task.project_id for task in snapshot.waiting}
     picks = schedule(snapshot)
     picked = Counter(project_of[task] for task, _ in picks)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.candidate import Candidate
-from orchestrator.worker.admission import Backoff, Facts, Verdict, admissible
+from orchestrator.domain.provider import Backoff
+from orchestrator.worker.admission import Facts, Verdict, admissible
 
 READY = Verdict(harness="claude")
 DISABLED = Verdict(reason="profile_disabled", message="Profile x is disabled.")

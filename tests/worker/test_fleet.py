@@ -1,12 +1,14 @@
 """Workers side by side: which labels they carry, and what is asked of them from afar."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from orchestrator.domain.ending import Ending
+from orchestrator.domain.limit import Limit, LimitScope
 from orchestrator.domain.task import Claim, Settlement, TaskState
-from orchestrator.store import workers
+from orchestrator.store import limits, workers
 from orchestrator.worker.leash import Leash
 
 pytestmark = pytest.mark.anyio
@@ -47,3 +49,36 @@ async def test_a_worker_drains_when_it_is_told_to_by_a_command(lab, tmp_path) ->
     assert (lab.task(task_id).state, lab.attempts(task_id)[0].outcome) == (S.READY, "interrupted")
     assert lab.database.read_sync(workers.list_workers) == []
     assert not lab.database.run_sync(workers.ask_to_drain, worker.id)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Limit(scope=LimitScope.INSTANCE, max_concurrent=3),
+        Limit(scope=LimitScope.HOST, name="here", max_concurrent=3),
+        Limit(scope=LimitScope.PROFILE, name="coder", max_concurrent=3),
+        Limit(scope=LimitScope.MODEL, name="claude-fable-5", max_concurrent=3),
+    ],
+    ids=lambda limit: limit.scope,
+)
+async def test_a_limit_holds_across_workers_and_leaves_the_rest_alone(lab, limit) -> None:
+    await lab.database.run(limits.put, limit, now=1.0)
+    await asyncio.to_thread(lab.write_profile, "coder", config={"model": "claude-fable-5"})
+    ids = [lab.ask(profile_id="coder", project=project) for project in ("acme", "zeta") for _ in range(12)]
+    others = [lab.ask() for _ in range(4)]
+    at_work: Counter[bool] = Counter()
+    most: Counter[bool] = Counter()
+
+    async def execute(claim: Claim, leash: Leash) -> Ending:
+        mine = claim.task.profile_id == "coder"
+        at_work[mine] += 1
+        most[mine] = max(most[mine], at_work[mine])
+        await asyncio.sleep(0.005)
+        at_work[mine] -= 1
+        return Ending(claim=claim, settlement=DONE)
+
+    first = lab.working(execute=execute, slots=8, host="here")
+    async with first, lab.working(execute=execute, slots=8, host="here"):
+        await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in (*ids, *others)))
+    assert most[True] <= 3
+    assert most[True] == 3 or limit.scope in (LimitScope.INSTANCE, LimitScope.HOST)

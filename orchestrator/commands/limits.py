@@ -1,0 +1,116 @@
+"""Commands on limits that hold over all hosts."""
+
+from dataclasses import dataclass, field
+
+from orchestrator.commands import checks
+from orchestrator.commands.encoding import OPTIONAL
+from orchestrator.commands.use import Use
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.event import Event
+from orchestrator.domain.limit import Limit, LimitScope, count
+from orchestrator.store import events, limits
+from orchestrator.store.database import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetLimit:
+    """What is absent or null is no limit; with nothing else than scope and name the limit is taken away."""
+
+    scope: LimitScope
+    name: str = ""
+    """A host, a profile or a model; empty for the instance."""
+    max_concurrent: int | None = None
+    budget_usd_per_day: float | None = None
+    """Of the instance only; a project has its own. Days are UTC."""
+    budget_tokens_per_day: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitSet:
+    scope: LimitScope
+    name: str
+    limited: bool
+    warnings: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListLimits:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitRow:
+    scope: LimitScope
+    name: str
+    max_concurrent: int | None
+    budget_usd_per_day: float | None
+    budget_tokens_per_day: int | None
+    running: int
+    """Attempts that count against it now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitList:
+    limits: tuple[LimitRow, ...]
+    count: int
+
+
+async def set_limit(use: Use, request: SetLimit) -> LimitSet:
+    """Limit what runs at once or is spent a day, over all hosts; attempts under way go on."""
+    limit = Limit(
+        scope=request.scope,
+        name=request.name,
+        max_concurrent=request.max_concurrent,
+        budget_usd_per_day=request.budget_usd_per_day,
+        budget_tokens_per_day=request.budget_tokens_per_day,
+    )
+    _check(limit)
+    now = use.clock()
+    numbers = (limit.max_concurrent, limit.budget_usd_per_day, limit.budget_tokens_per_day)
+    limited = any(number is not None for number in numbers)
+
+    def write(tx: Transaction) -> None:
+        limits.put(tx, limit, now=now)
+        data = {"scope": limit.scope.value, "name": limit.name, "limited": limited}
+        events.append(tx, Event(kind="limit.set", subject=f"limit/{limit.scope}", at=now, data=data))
+
+    await use.database.run(write)
+    return LimitSet(scope=limit.scope, name=limit.name, limited=limited)
+
+
+async def list_limits(use: Use, request: ListLimits) -> LimitList:
+    """List the limits that hold over all hosts, and what counts against each now."""
+    del request
+
+    def read(tx: Transaction) -> tuple[LimitRow, ...]:
+        running = count(limits.running(tx))
+        return tuple(
+            LimitRow(
+                scope=one.scope,
+                name=one.name,
+                max_concurrent=one.max_concurrent,
+                budget_usd_per_day=one.budget_usd_per_day,
+                budget_tokens_per_day=one.budget_tokens_per_day,
+                running=running.get(one.use, 0),
+            )
+            for one in limits.list_limits(tx)
+        )
+
+    found = await use.database.read(read)
+    return LimitList(limits=found, count=len(found))
+
+
+def _check(limit: Limit) -> None:
+    whole = limit.scope is LimitScope.INSTANCE
+    if whole != (limit.name == ""):
+        wanted = "no name" if whole else f"the name of a {limit.scope}"
+        raise InvalidInput(f"scope '{limit.scope}' needs {wanted}", field="name")
+    checks.storable(limit.name, "name")
+    if not whole and (limit.budget_usd_per_day is not None or limit.budget_tokens_per_day is not None):
+        raise InvalidInput(
+            "only the instance has a budget here; a project's is its own (`orchestrator project edit`)",
+            field="budget_usd_per_day",
+        )
+    checks.check_number(limit.max_concurrent, "max_concurrent", least=1, most=100_000)
+    checks.check_number(limit.budget_usd_per_day, "budget_usd_per_day")
+    checks.check_number(limit.budget_tokens_per_day, "budget_tokens_per_day", most=checks.TOKENS)

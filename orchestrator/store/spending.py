@@ -1,0 +1,35 @@
+"""What attempts spent: of a task, of a project in a day, of all."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from orchestrator.domain.budget import Spent
+
+TOKENS: Final = "input_tokens + output_tokens + cache_creation_tokens"
+"""What counts of an attempt's tokens."""
+
+_SUMS: Final = f"SELECT coalesce(sum(cost_usd), 0), coalesce(sum({TOKENS}), 0) FROM attempts"  # noqa: S608 - constants
+_OF_TASK: Final = text(f"{_SUMS} WHERE task_id = :task")
+_SINCE: Final = f"{_SUMS} WHERE ended_at IS NOT NULL AND ended_at >= :since"
+_OF_PROJECT: Final = text(f"{_SINCE} AND project_id = :project")
+_OF_ALL: Final = text(_SINCE)
+
+
+def of_task(tx: Connection, task_id: str) -> Spent:
+    """By all attempts at the task."""
+    return _spent(tx.execute(_OF_TASK, {"task": task_id}).one())
+
+
+def of_project(tx: Connection, project_id: str, *, since: float) -> Spent:
+    """By its attempts that have ended since."""
+    return _spent(tx.execute(_OF_PROJECT, {"project": project_id, "since": since}).one())
+
+
+def of_all(tx: Connection, *, since: float) -> Spent:
+    return _spent(tx.execute(_OF_ALL, {"since": since}).one())
+
+
+def _spent(row: Sequence[Any]) -> Spent:
+    return Spent(usd=float(row[0]), tokens=int(row[1]))

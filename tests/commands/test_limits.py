@@ -1,0 +1,57 @@
+"""Limits over all hosts: set, listed, taken away, and named when a task waits for one."""
+
+import pytest
+
+from orchestrator.commands.explain import explain_task
+from orchestrator.commands.limits import ListLimits, SetLimit, list_limits, set_limit
+from orchestrator.commands.projects import CreateProject, create_project
+from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.limit import LimitScope, Place
+from orchestrator.domain.provider import Backoff
+from orchestrator.store import backoffs, queue
+
+INSTANCE, MODEL = LimitScope.INSTANCE, LimitScope.MODEL
+
+
+def test_a_limit_is_set_counted_named_and_taken_away(bench) -> None:
+    bench.do(create_project, CreateProject(id="acme"))
+    running, waiting = [bench.do(create_task, CreateTask(prompt="p")).created for _ in range(2)]
+    model = bench.use.defaults["claude"].model
+    place = Place(host="h", profile_id="__system__", model=model)
+    claim = {"worker": "w", "now": bench.now, "lease_seconds": 30.0, "places": {running: place}}
+    bench.use.database.run_sync(queue.claim, [running], **claim)
+    bench.do(set_limit, SetLimit(scope=MODEL, name=model, max_concurrent=1))
+    bench.do(set_limit, SetLimit(scope=INSTANCE, max_concurrent=2, budget_usd_per_day=5))
+    whole, one = bench.do(list_limits, ListLimits()).limits
+    assert (whole.scope, whole.running, whole.budget_usd_per_day) == (INSTANCE, 1, 5)
+    assert (one.name, one.running, one.max_concurrent) == (model, 1, 1)
+    found = bench.do(explain_task, NamedTask(task_id=waiting)).reasons
+    assert [reason.code for reason in found if "limit" in reason.code] == ["model_limit"]
+    assert f"model {model} may have at once" in next(r.message for r in found if r.code == "model_limit")
+    assert not bench.do(set_limit, SetLimit(scope=MODEL, name=model)).limited
+    assert [row.scope for row in bench.do(list_limits, ListLimits()).limits] == [INSTANCE]
+
+
+def test_a_provider_that_is_left_alone_is_named(bench) -> None:
+    bench.do(create_project, CreateProject(id="acme"))
+    waiting = bench.do(create_task, CreateTask(prompt="p")).created
+    told = Backoff(reason="rate_limited", message="The service limits requests.", until=bench.now + 60)
+    bench.use.database.run_sync(backoffs.store, {"claude@0123": told})
+    found = bench.do(explain_task, NamedTask(task_id=waiting)).reasons
+    assert "in 60 s" in next(reason.message for reason in found if reason.code == "provider")
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (SetLimit(scope=MODEL, max_concurrent=1), "needs the name of a model"),
+        (SetLimit(scope=INSTANCE, name="x", max_concurrent=1), "needs no name"),
+        (SetLimit(scope=MODEL, name="m", budget_usd_per_day=1.0), "only the instance"),
+        (SetLimit(scope=INSTANCE, max_concurrent=0), "max_concurrent must be"),
+        (SetLimit(scope=INSTANCE, budget_tokens_per_day=0), "budget_tokens_per_day must be"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(bench, request_, said) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        bench.do(set_limit, request_)
