@@ -44,7 +44,7 @@ from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.directories import Directories
-from orchestrator.worker.duties import on_duty
+from orchestrator.worker.duties import kept_up, on_duty
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.loop import Worker
 from orchestrator.worker.retention import Retention, keep_bounded
@@ -70,6 +70,8 @@ class App:
     """Credentials and the values of `${NAME}` references; never shown."""
     ceiling: Ceiling
 
+
+Begin = Callable[[], Coroutine[Any, Any, None]]
 
 Door = Callable[[App], AbstractAsyncContextManager[Address]]
 """Opens the embedded MCP server for the agents of this process, for as long as the worker works."""
@@ -132,7 +134,7 @@ async def running(
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             address = None if door is None else await stack.enter_async_context(door(app))
-            beside = [group.create_task(duty) for duty in _duties(app)]
+            beside = [group.create_task(kept_up(name, begin)) for name, begin in _duties(app)]
             work = group.create_task(_worker(app, address).run(stop), name="worker")
             try:
                 yield app
@@ -176,13 +178,16 @@ async def _bring_up_to_date(settings: Settings) -> None:
             say("vault.migrated" if step.done else "vault.not_migrated", path=step.path, step=step.message)
 
 
-def _duties(app: App) -> list[Coroutine[Any, Any, None]]:
-    duties = [_vault_duty(app)] if _has_vault(app.settings) else []
-    duties.append(_schedules(app))
+def _duties(app: App) -> list[tuple[str, Begin]]:
+    """What goes on beside the worker; each begins anew with every call."""
+    duties: list[tuple[str, Begin]] = [("schedules", partial(_schedules, app))]
+    if _has_vault(app.settings):
+        duties.append(("vault", partial(_vault_duty, app)))
     if app.settings.retention.enabled:
-        duties += _retention(app)
+        duties.append(("retention", partial(_retention, app)))
+        duties.append(("directories", partial(_directories, app)))
     if (seconds := watchdog_seconds()) is not None:
-        duties.append(_feed_the_watchdog(seconds))
+        duties.append(("watchdog", partial(_feed_the_watchdog, seconds)))
     return duties
 
 
@@ -226,17 +231,22 @@ async def _keep_the_vault(app: App, _duty: Duty) -> None:
         group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds))
 
 
-def _retention(app: App) -> list[Coroutine[Any, Any, None]]:
-    """The database's, which one process does for all, and that of the directories of this host."""
-    settings = app.settings.retention
-    keep = Keep(**settings.model_dump(exclude={"enabled", "interval_seconds"}))
+def _keep(app: App) -> Keep:
+    return Keep(**app.settings.retention.model_dump(exclude={"enabled", "interval_seconds"}))
+
+
+def _retention(app: App) -> Coroutine[Any, Any, None]:
+    """The database's, which one process does for all."""
     holder = f"{app.settings.worker.name}-{uuid.uuid4().hex[:12]}"
-    retention = Retention(database=app.database, keep=keep)
-    directories = Directories(home=app.settings.home, database=app.database, keep=keep)
-    return [
-        keep_bounded(retention, app.database, holder=holder, seconds=settings.interval_seconds),
-        directories.go_on(seconds=settings.interval_seconds),
-    ]
+    retention = Retention(database=app.database, keep=_keep(app))
+    seconds = app.settings.retention.interval_seconds
+    return keep_bounded(retention, app.database, holder=holder, seconds=seconds)
+
+
+def _directories(app: App) -> Coroutine[Any, Any, None]:
+    """Those of this host."""
+    directories = Directories(home=app.settings.home, database=app.database, keep=_keep(app))
+    return directories.go_on(seconds=app.settings.retention.interval_seconds)
 
 
 def _schedules(app: App) -> Coroutine[Any, Any, None]:
@@ -260,19 +270,9 @@ async def _feed_the_watchdog(seconds: float) -> None:
 
 
 def _worker(app: App, address: Address | None) -> Worker:
-    worker = app.settings.worker
+    told = app.settings.worker.model_dump(exclude={"starts_at_once"})
     return Worker(
-        config=WorkerConfig(
-            name=worker.name,
-            home=app.settings.home,
-            slots=worker.slots,
-            labels=worker.labels,
-            lease_seconds=worker.lease_seconds,
-            heartbeat_seconds=worker.heartbeat_seconds,
-            max_losses=worker.max_losses,
-            poll_seconds=worker.poll_seconds,
-            drain_seconds=worker.drain_seconds,
-        ),
+        config=WorkerConfig(home=app.settings.home, **told),
         database=app.database,
         registry=app.registry,
         secrets=app.secrets,

@@ -19,7 +19,26 @@ RENEWALS: Final = 3
 """How many times within one lease it is renewed, or asked for by those who wait."""
 LEAVING_SECONDS: Final = 5.0
 
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Seconds before something that failed is begun again: doubling, for what is wrong may stay wrong."""
+
 Work = Callable[[Duty], Awaitable[None]]
+
+
+async def kept_up(name: str, begin: Callable[[], Awaitable[None]], *, pause: float = FIRST_PAUSE) -> None:
+    """Do it, and begin it again when it fails: what goes on beside the worker must not end it. Returns when
+    it does."""
+    loop = asyncio.get_running_loop()
+    wait = pause
+    while True:
+        began = loop.time()
+        try:
+            return await begin()
+        except Exception:  # whatever it is, agents are at work, and the next try may fare better
+            wait = pause if loop.time() - began > LONGEST_PAUSE else min(2 * wait, LONGEST_PAUSE)
+            log.exception("duty.failed", duty=name, again_in_seconds=wait)
+        await asyncio.sleep(wait)
 
 
 async def on_duty(

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.store import duties
 from orchestrator.store.database import Database
 from orchestrator.store.duties import Duty
-from orchestrator.worker.duties import on_duty
+from orchestrator.worker.duties import kept_up, on_duty
 
 BOUND = 10.0
 
@@ -78,3 +78,19 @@ def test_what_the_work_raises_is_not_taken_for_the_end_of_a_lease(database: Data
         assert str(caught.value.exceptions[0]) == "of its own"
 
     asyncio.run(scenario())
+
+
+def test_what_fails_beside_the_worker_is_begun_again_until_it_is_done() -> None:
+    tries: list[int] = []
+
+    async def work() -> None:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise RuntimeError("the driver said something new")
+
+    async def scenario() -> None:
+        async with asyncio.timeout(BOUND):
+            await kept_up("retention", work, pause=0.001)
+
+    asyncio.run(scenario())
+    assert tries == [0, 1, 2]
