@@ -8,16 +8,17 @@ from orchestrator.commands.everywhere import over_all_hosts
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
 from orchestrator.commands.waiting import Facts, Reason, reasons
-from orchestrator.domain import cascade
 from orchestrator.domain.attempt import Attempt
-from orchestrator.domain.catalog import Catalog
+from orchestrator.domain.cascade import Refusal, Resolution
+from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.effective import as_json
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task, TaskState
-from orchestrator.domain.task_limits import limited
 from orchestrator.store import attempts, profiles, projects, schedules, spending, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import DAY
+
+Resolved = Resolution | Refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,17 +65,18 @@ async def explain_task(use: Use, request: NamedTask) -> Explanation:
     """Say why a task waits, or what it ran under: profile, tier, and where each value comes from."""
     now = use.clock()
 
-    def read(tx: Transaction) -> tuple[Facts, Attempt | None, Catalog, MadeBy | None]:
+    def read(tx: Transaction) -> tuple[Facts, Attempt | None, Resolved, MadeBy | None]:
         task = known_task(tx, request.task_id, caller=use.caller)
         tried = attempts.of_task(tx, task.id)
         catalog = profiles.catalog_for(tx, task, defaults=use.defaults, ceiling=use.ceiling)
-        refused = _refused(tx, task, catalog, now)
+        resolved = resolve_for(task, catalog, caller=attempts.caller_of(tx, task))
+        refused = _refused(tx, task, resolved, now)
         facts = replace(_facts(tx, task, now), refused=refused)
         facts = over_all_hosts(tx, facts, catalog, now)
-        return facts, tried[-1] if tried else None, catalog, _made_by(tx, task)
+        return facts, tried[-1] if tried else None, resolved, _made_by(tx, task)
 
-    facts, attempt, catalog, made_by = await use.database.read(read)
-    would, refusal = _preview(facts.task, catalog)
+    facts, attempt, resolved, made_by = await use.database.read(read)
+    would, refusal = _preview(facts.task, resolved)
     found = reasons(facts, now=now)
     if refusal is not None and refusal.code not in {reason.code for reason in found}:
         found = (refusal, *found)
@@ -122,32 +124,30 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
     )
 
 
-def _refused(tx: Transaction, task: Task, catalog: Catalog, now: float) -> Task | None:
+def _refused(tx: Transaction, task: Task, resolved: Resolved, now: float) -> Task | None:
     """A task of the same agent whose credentials were refused. A worker leaves the others alone until then,
     which is kept with none of them."""
     other = tasks.held_longest(tx, "authentication", now=now)
     if other is None or other.id == task.id or task.state is not TaskState.READY:
         return None
-    resolved = cascade.resolve(catalog)
     tried = attempts.of_task(tx, other.id)
     under = tried[-1].snapshot if tried else None
-    if under is None or isinstance(resolved, cascade.Refusal):
+    if under is None or isinstance(resolved, Refusal):
         return None
     return other if under.effective["harness"]["value"] == resolved.effective.harness else None
 
 
-def _preview(task: Task, catalog: Catalog) -> tuple[Under | None, Reason | None]:
+def _preview(task: Task, resolved: Resolved) -> tuple[Under | None, Reason | None]:
     """What the next attempt would run under, or why it would be refused."""
     if task.state not in (TaskState.DEFINED, TaskState.READY, TaskState.PAUSED, TaskState.BLOCKED):
         return None, None
-    resolved = cascade.resolve(catalog)
-    if isinstance(resolved, cascade.Refusal):
+    if isinstance(resolved, Refusal):
         return None, Reason(code=resolved.reason, message=resolved.message, needs_person=True)
     under = Under(
         attempt=None,
         profile_id=resolved.profile_id,
         tier=resolved.tier,
-        effective=as_json(limited(resolved.effective, task)),
+        effective=as_json(resolved.effective),
         warnings=resolved.warnings,
     )
     return under, None

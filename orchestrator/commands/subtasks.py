@@ -40,6 +40,7 @@ def confined(tx: Transaction, use: Use, agent: Agent, new: NewTask) -> NewTask:
     child = replace(
         new,
         parent_id=parent.id,
+        parent_attempt=agent.attempt,
         profile_id=new.profile_id or _named(own.profile_id),
         priority=max(new.priority, parent.priority),
         requires=tuple(sorted({*new.requires, *parent.requires})),

@@ -49,6 +49,7 @@ class NewTask:
     """Tokens of all its attempts together."""
     parent_id: str | None = None
     """The task whose agent asks for it; `None` when a person does."""
+    parent_attempt: int | None = None
     schedule_id: str | None = None
     scheduled_for: float | None = None
     """The occurrence of that schedule; `None` when a person made it run."""
@@ -99,6 +100,9 @@ class Task:
     """Labels that a worker must have to take it, sorted."""
     max_tokens: int | None = None
     """Tokens of all its attempts together; `max_budget_usd` is the same in USD."""
+    parent_attempt: int | None = None
+    """The attempt at `parent_id` whose agent asked for it: it never runs wider than that one did. `None`
+    when a person asked, or has named its profile since."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,6 +97,14 @@ def get(tx: Connection, task_id: str, number: int) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
+def caller_of(tx: Connection, task: Task) -> Attempt | None:
+    """The attempt whose agent asked for the task and bounds what it may do; `None` when there is none, or
+    none any more."""
+    if task.parent_id is None or task.parent_attempt is None:
+        return None
+    return get(tx, task.parent_id, task.parent_attempt)
+
+
 def of_task(tx: Connection, task_id: str) -> list[Attempt]:
     """All attempts at the task, in order."""
     query = select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number)

@@ -71,6 +71,7 @@ def task_columns() -> list[Column[Any]]:
         Column("parent_id", Key),  # the task whose agent asked for it
         Column("requires", Names),  # labels that its worker must have
         Column("max_tokens", BigInteger),
+        Column("parent_attempt", Integer),  # the attempt of parent_id that bounds what it may do
     ]
 
 

@@ -41,7 +41,7 @@ from orchestrator.store.columns import (
 )
 from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0007"
+REVISION: Final = "0008"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.

@@ -55,6 +55,7 @@ def create(tx: Connection, new: NewTask, *, task_id: str, now: float) -> Task:
         max_budget_usd=new.max_budget_usd,
         labels=_labels(new.labels),
         parent_id=new.parent_id,
+        parent_attempt=new.parent_attempt,
         schedule_id=new.schedule_id,
         scheduled_for=new.scheduled_for,
         requires=tuple(sorted(set(new.requires))),
@@ -140,6 +141,7 @@ def edit(tx: Connection, task: Task, fields: Mapping[str, Any], *, now: float) -
         wanted["labels"] = _labels(wanted["labels"])
     if "profile_id" in wanted:
         _check(tx, agent_profiles, wanted["profile_id"], "profile_id")
+        wanted["parent_attempt"] = None  # only people edit: whoever names the profile answers for it
     if "run_at" in wanted:
         wanted["run_at"] = _later(wanted["run_at"], now)
     if old.state not in CLAIMED_STATES:

@@ -69,6 +69,8 @@ class Known:
     earlier: tuple[Attempt, ...]
     questions: tuple[Question, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    caller: Attempt | None = None
+    """The attempt whose agent asked for the task, when one did."""
 
 
 class Agents:
@@ -187,6 +189,7 @@ class Agents:
             earlier=tuple(one for one in attempts.of_task(tx, task.id) if one.number < task.attempt),
             questions=tuple(questions.of_task(tx, task.id)),
             budgets=budgets.of_task(tx, task, project, now=queue.clock(tx)),
+            caller=attempts.caller_of(tx, task),
         )
 
     async def begin(

@@ -14,15 +14,14 @@ from dataclasses import replace
 import structlog
 
 from orchestrator import __version__
-from orchestrator.domain import cascade
 from orchestrator.domain.budget import within
 from orchestrator.domain.cascade import Refusal
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefused
 from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
 from orchestrator.domain.task import Claim
-from orchestrator.domain.task_limits import limited
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.harness.process.leftovers import boot_id, look_up
 from orchestrator.store import workers
@@ -236,12 +235,12 @@ class Worker:
             task_id=task.id, attempt=claim.attempt, project_id=task.project_id
         ):
             known = await agents.facts(task)
-            resolution = cascade.resolve(known.catalog)
+            resolution = resolve_for(task, known.catalog, caller=known.caller)
             if isinstance(resolution, Refusal):
                 return agents.ending(claim, Held(reason=resolution.reason, message=resolution.message))
             if (spent := next((one for one in known.budgets if one.is_spent), None)) is not None:
                 return agents.ending(claim, without_budget(spent))
-            effective = within(limited(resolution.effective, task), known.budgets)
+            effective = within(resolution.effective, known.budgets)
             resolution = replace(resolution, effective=effective)
             selection, secrets = await agents.launchable(effective, known.catalog)
             if selection.missing:

@@ -12,7 +12,7 @@ from orchestrator.commands.answers import AnswerTask, answer_task
 from orchestrator.commands.explain import explain_task
 from orchestrator.commands.projects import CreateProject, create_project
 from orchestrator.commands.task_views import ListTasks, get_task, list_tasks
-from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
+from orchestrator.commands.tasks import CreateTask, EditTask, NamedTask, create_task, edit_task
 from orchestrator.commands.use import Agent, Caller
 from orchestrator.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound, NotPermitted
 from orchestrator.domain.outcome import Asked
@@ -95,6 +95,20 @@ def test_its_own_profile_that_grants_more_by_now_is_refused_too(agent) -> None:
     asyncio.run(agent.use.sync())
     with pytest.raises(NotPermitted, match="allowed_tools"):
         agent.do(create_task, CreateTask(prompt="Look"))
+
+
+def test_a_profile_widened_since_it_was_asked_for_is_what_explain_names(agent, person, parent: str) -> None:
+    made = agent.do(create_task, CreateTask(prompt="Look", profile_id="less"))
+    assert task_of(agent, made.created).parent_attempt == 1
+    path = agent.vault / "agent-types" / "less" / "profile.md"
+    path.write_text(path.read_text().replace('"Read"', '"mcp__far__away"'))
+    asyncio.run(agent.use.sync())
+    found = person.do(explain_task, NamedTask(task_id=made.created))
+    assert found.refusal.code == "profile_wider_than_caller"
+    assert f"attempt 1 of task {parent}" in found.refusal.message
+    assert "allowed_tools" in found.refusal.message
+    person.do(edit_task, EditTask(task_id=made.created, profile_id="less"))
+    assert person.do(explain_task, NamedTask(task_id=made.created)).refusal is None
 
 
 def test_a_project_default_that_grants_more_is_no_way_round(person, parent: str) -> None:
