@@ -6,6 +6,8 @@ from typing import Final
 
 DAY: Final = 86_400.0
 MEBIBYTE: Final = 1024 * 1024
+ACCOUNTED_DAYS: Final = 2.0
+"""Attempts of the last two days stay in any case: what projects may spend today is counted from them."""
 SHARE: Final = 0.1
 """Of the writer's time, for retention at most."""
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from orchestrator.domain.retention import ACCOUNTED_DAYS
 from orchestrator.settings.policy import checked_allowed, checked_denied, checked_mode
 
 Positive = Annotated[float, Field(gt=0)]
@@ -25,6 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 NullText = BeforeValidator(lambda given: None if given == "null" else given)
 """Variables of the environment are text; files can say it themselves."""
 Days = Annotated[Annotated[float, Field(ge=0)] | None, NullText]
+Accounted = Annotated[Annotated[float, Field(ge=ACCOUNTED_DAYS)] | None, NullText]
 Rows = Annotated[Annotated[int, Field(ge=0)] | None, NullText]
 Size = Annotated[Annotated[float, Field(ge=0)] | None, NullText]
 ClaudeMode = Annotated[str, AfterValidator(lambda mode: checked_mode(mode, "claude"))]
@@ -195,12 +197,13 @@ class RetentionSettings(Section):
     archive_after_days: Days = Field(
         default=14.0, description="Ended tasks move to the archive after so long."
     )
-    archived_days: Days = Field(
-        default=365.0, description="Archived tasks are removed after so long, with their attempts."
+    archived_days: Accounted = Field(
+        default=365.0, description="Archived tasks are removed after so long, with their attempts; 2 or more."
     )
     archived_rows: Rows = Field(default=1_000_000, description="Archived tasks at most.")
-    attempts_days: Days = Field(
-        default=180.0, description="Ended attempts, except the latest of a task that is not archived."
+    attempts_days: Accounted = Field(
+        default=180.0,
+        description="Ended attempts, except the latest of a task that is not archived; 2 or more.",
     )
     messages_days: Days = Field(default=30.0, description="What agents said, since the attempt ended.")
     messages_mb: Size = Field(default=4096.0, description="What agents said, all of it; MiB.")

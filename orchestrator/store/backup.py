@@ -1,6 +1,7 @@
 """Copies of the embedded database: made while it is in use, checked, and put back."""
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -30,6 +31,7 @@ Progress = Callable[[int, int], None]
 PAGES: Final = 1024
 """Pages copied between two reports: 4 MiB."""
 PRIVATE: Final = 0o600
+_PARTIAL: Final = ".partial"
 _FAULTS: Final = 5
 """Lines of what a check found that a message repeats."""
 
@@ -225,15 +227,23 @@ def _refuse_existing(path: Path, *, overwrite: bool) -> None:
 def _beside(target: Path) -> Iterator[Path]:
     """A new file next to `target`, which only its owner can read; gone when the block ends, unless it was
     put in its place."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial.unlink(missing_ok=True)
+    _clear(target)
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
     try:
         yield partial
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             partial.with_name(partial.name + suffix).unlink(missing_ok=True)
+
+
+def _clear(target: Path) -> None:
+    """What processes left that were killed while they copied."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{_PARTIAL}*"):
+        owner = left.name.removeprefix(f".{target.name}.").partition(_PARTIAL)[0]
+        if owner == str(os.getpid()) or not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+            left.unlink(missing_ok=True)
 
 
 def _put(partial: Path, target: Path, *, overwrite: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Integer, LargeBinary, Table, cast, delete, exists, func, or_, select, text
 from sqlalchemy import update as change
 
-from orchestrator.domain.retention import MEBIBYTE, Keep, before
+from orchestrator.domain.retention import ACCOUNTED_DAYS, DAY, MEBIBYTE, Keep, before
 from orchestrator.domain.task import TERMINAL
 from orchestrator.store import archive
 from orchestrator.store.archive import Chosen
@@ -189,7 +189,9 @@ def _find_archived(tx: Connection, keep: Keep, now: float, limit: int) -> Keys:
         due = list(tx.execute(old).scalars())
     if not due and keep.archived_rows is not None:
         count = tx.execute(select(func.count()).select_from(archived_tasks)).scalar_one()
-        due = list(tx.execute(oldest.limit(min(max(count - keep.archived_rows, 0), limit))).scalars())
+        surplus = min(max(count - keep.archived_rows, 0), limit)
+        not_today = archived.archived_at < now - ACCOUNTED_DAYS * DAY
+        due = list(tx.execute(oldest.where(not_today).limit(surplus)).scalars())
     return due
 
 

@@ -1,5 +1,6 @@
 """Copies of a database in use, and putting them back, completely or not at all."""
 
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -180,6 +181,24 @@ def test_a_restore_that_is_interrupted_changes_nothing(
         copies.restore(tmp_path / "copy.db", file, overwrite=True, progress=fail)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert counted(file) == (1, 1)
+
+
+def test_a_restore_that_is_killed_changes_nothing_and_can_be_done_again(file: Path, tmp_path: Path) -> None:
+    save(file, tmp_path / "copy.db")
+    with open_database(f"sqlite:///{file}") as before:
+        before.run_sync(add_pair, 1)
+    program = (
+        "import os, sys, signal; from pathlib import Path; from orchestrator.store import backup\n"
+        "backup.PAGES = 16\n"
+        "die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "backup.restore(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=True, progress=die)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "copy.db", file], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert counted(file) == (1, 1)
+    put_back(tmp_path / "copy.db", file)
+    assert counted(file) == (0, 0)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_damaged_database_is_kept_and_replaced(file: Path, tmp_path: Path) -> None:

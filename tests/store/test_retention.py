@@ -121,13 +121,21 @@ def test_an_archived_task_goes_with_all_that_belonged_to_it(database: Database, 
 
 
 def test_the_archive_keeps_so_many_at_most(database: Database, ask: Ask) -> None:
+    old = NOW - 10 * DAY
     for number in range(12):
-        tried(database, ask(now=NOW + number), said=0, at=NOW + number)
-    database.run_sync(archive.archive, archive.Chosen(ended_by=NOW + 99), now=NOW + 99)
+        tried(database, ask(now=old + number), said=0, at=old + number)
+    database.run_sync(archive.archive, archive.Chosen(ended_by=old + 99), now=old + 99)
     sweep(database, replace(FOREVER, archived_rows=3))
     assert count(database, "archived_tasks") == 3
     order = "SELECT created_at FROM archived_tasks ORDER BY 1"
-    assert keys(database, order) == [NOW + number for number in (9, 10, 11)]
+    assert keys(database, order) == [old + number for number in (9, 10, 11)]
+
+
+def test_what_was_spent_today_is_kept_however_little_may_be_archived(database: Database, ask: Ask) -> None:
+    tried(database, ask(now=NOW - DAY), said=0, at=NOW - DAY)
+    database.run_sync(archive.archive, archive.Chosen(ended_by=NOW), now=NOW - DAY)
+    assert sweep(database, replace(FOREVER, archived_rows=0)) == {}
+    assert count(database, "attempts") == 1
 
 
 def test_old_attempts_go_but_the_latest_of_a_task_that_is_there(database: Database, ask: Ask) -> None:
