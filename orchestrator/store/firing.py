@@ -172,7 +172,14 @@ def fail(tx: Connection, schedule_id: str, message: str, *, now: float) -> None:
     """Pause a schedule that cannot be carried out, and say why."""
     with contextlib.suppress(NotFound):
         schedule = rows.locked(tx, schedule_id)
-        paused = replace(schedule, enabled=False, paused_reason=message, updated_at=now)
+        paused = replace(
+            schedule,
+            enabled=False,
+            paused_reason=message,
+            next_for=None,
+            next_at=None,
+            updated_at=now,
+        )
         rows.update(tx, paused, "schedule.paused", reason=message)
 
 

@@ -256,6 +256,7 @@ def test_what_cannot_be_carried_out_is_paused_with_the_reason(database, make) ->
     database.run_sync(firing.fail, schedule.id, "no such time zone here", now=NOW)
     after = known(database, schedule)
     assert (after.enabled, after.paused_reason) == (False, "no such time zone here")
+    assert after.next_at is None
     assert facts(database, "paused") == [{"reason": "no such time zone here"}]
 
 
