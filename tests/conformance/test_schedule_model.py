@@ -1,0 +1,225 @@
+"""Schedules against a model, with transactions that fail at either side of their commit.
+
+However the clock moves, whoever fires, whatever people do meanwhile and wherever a connection is lost: each
+occurrence is dealt with once, and what is not to overlap does not.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from orchestrator.commands.schedule_fields import timed
+from orchestrator.domain.project import Project
+from orchestrator.domain.schedule import Missed, Overlap, Schedule, ScheduleKind
+from orchestrator.domain.task import TERMINAL, Task
+from orchestrator.occurrences import following
+from orchestrator.store import events, firing, projects, schedules, tasks
+from orchestrator.store.database import Database, Transaction, open_database
+from orchestrator.store.firing import Check, Verdict
+
+BEGAN = 1_800_000_000.0
+STEP = 60.0
+KEPT = {
+    f"{missed.value}-{overlap.value}{'-asks' if asks else ''}": (missed, overlap, asks)
+    for missed, overlap, asks in [
+        (Missed.ONCE, Overlap.ALLOW, False),
+        (Missed.SKIP, Overlap.SKIP, False),
+        (Missed.ALL, Overlap.QUEUE, False),
+        (Missed.ALL, Overlap.SKIP, True),
+        (Missed.ONCE, Overlap.QUEUE, True),
+    ]
+}
+NAMES = st.sampled_from(sorted(KEPT))
+COMMITS = st.sampled_from(["done", "done", "done", "never", "unheard"])
+"""Committed and answered; rolled back by a failure before the commit; committed, and the answer lost."""
+
+SCRATCH: list[Callable[[], str]] = []
+
+
+class CutOff(Exception):
+    """The connection was lost."""
+
+
+class Clockwork(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.database: Database = open_database(SCRATCH[-1]())
+        self.now = BEGAN
+        self.ids = itertools.count(1)
+        self.checks: list[Check] = []
+        self.left_out = dict.fromkeys(KEPT, 0)
+        """Occurrences that came and went while the schedule was paused."""
+        project = Project(id="acme", name="Acme", created_at=BEGAN, updated_at=BEGAN)
+        self.database.run_sync(projects.create, project)
+        for name, (missed, overlap, asks) in KEPT.items():
+            schedule = Schedule(
+                id=name,
+                project_id="acme",
+                name=name,
+                kind=ScheduleKind.INTERVAL,
+                expression=f"{STEP:g}",
+                start_at=BEGAN,
+                created_at=BEGAN,
+                updated_at=BEGAN,
+                jitter_seconds=30.0,
+                missed=missed,
+                missed_limit=1000,
+                overlap=overlap,
+                condition=("true",) if asks else None,
+                task={"prompt": "Do it."},
+            )
+            self.database.run_sync(schedules.create, timed(schedule, now=BEGAN))
+
+    def teardown(self) -> None:
+        self.database.close()
+
+    @rule(seconds=st.sampled_from([1.0, 20.0, 59.0, 61.0, 300.0, 900.0, -30.0]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.now = max(self.now + seconds, BEGAN)
+
+    @rule(commit=COMMITS, holder=st.sampled_from(["w1", "w2"]))
+    def look(self, commit: str, holder: str) -> None:
+        """What a daemon does when it wakes, and perhaps dies over."""
+        found = self.database.read_sync(firing.look, now=self.now)
+        for name in found.free:
+            self._run(firing.release, commit, name, now=self.now, new_id=self._new_id)
+        for name in found.due:
+            check = self._run(
+                firing.fire,
+                commit,
+                name,
+                now=self.now,
+                occurrences=following,
+                new_id=self._new_id,
+                holder=holder,
+            )
+            self.checks += [check] if check is not None else []
+
+    @rule(run=st.booleans(), commit=COMMITS, keep=st.booleans())
+    def answer(self, run: bool, commit: str, keep: bool) -> None:
+        """A condition has ended, perhaps long after its right ran out, perhaps told twice."""
+        if self.checks:
+            check = self.checks[0] if keep else self.checks.pop(0)
+            self._run(
+                firing.fire_checked,
+                commit,
+                check,
+                Verdict(run=run, message="no"),
+                now=self.now,
+                occurrences=following,
+                new_id=self._new_id,
+            )
+
+    @rule(name=NAMES, commit=COMMITS)
+    def task_ends(self, name: str, commit: str) -> None:
+        under_way = [task for task in self._tasks(name) if task.state not in TERMINAL]
+        if under_way:
+            self._run(tasks.cancel, commit, under_way[-1].id, now=self.now)
+
+    @rule(name=NAMES)
+    def is_paused_and_resumed(self, name: str) -> None:
+        old = self._schedule(name)
+        paused = timed(replace(old, enabled=False), now=self.now)
+        self.database.run_sync(schedules.update, paused)
+        self.time_goes_by(200.0)
+        new = timed(replace(paused, enabled=True), now=self.now)
+        self.database.run_sync(schedules.update, new)
+        assert old.next_for is not None
+        assert new.next_for is not None
+        self.left_out[name] += round((new.next_for - old.next_for) / STEP)
+
+    @invariant()
+    def each_occurrence_was_dealt_with_once(self) -> None:
+        told = self._told()
+        for name in KEPT:
+            made = [task.scheduled_for for task in self._tasks(name)]
+            assert len(made) == len(set(made))
+            fired, queued, skipped, missed = (told[name, kind] for kind in KINDS)
+            assert sorted(made) == sorted(one["scheduled_for"] for one in fired)
+            waited = {one["scheduled_for"] for one in queued}
+            waiting = set(self.database.read_sync(schedules.queued, name))
+            assert waiting == waited - set(made)
+            assert not any(one["more"] for one in missed)
+            at_once = [at for at in made if at not in waited]
+            dealt_with = len(at_once) + len(queued) + len(skipped) + sum(one["count"] for one in missed)
+            next_for = self._schedule(name).next_for
+            assert next_for is not None
+            assert dealt_with + self.left_out[name] == round((next_for - BEGAN) / STEP) - 1
+
+    @invariant()
+    def what_is_not_to_overlap_does_not(self) -> None:
+        for name, (_, overlap, _) in KEPT.items():
+            if overlap is not Overlap.ALLOW:
+                assert sum(task.state not in TERMINAL for task in self._tasks(name)) <= 1
+
+    def _run(self, work: Callable[..., Any], commit: str, *args: Any, **kwargs: Any) -> Any:
+        def cut(tx: Transaction) -> Any:
+            work(tx, *args, **kwargs)
+            raise CutOff
+
+        if commit == "never":
+            with pytest.raises(CutOff):
+                self.database.run_sync(cut)
+            return None
+        answer = self.database.run_sync(work, *args, **kwargs)
+        return None if commit == "unheard" else answer
+
+    def _new_id(self) -> str:
+        return f"t{next(self.ids):015}"
+
+    def _schedule(self, name: str) -> Schedule:
+        found = self.database.read_sync(schedules.get, name)
+        assert found is not None
+        return found
+
+    def _tasks(self, name: str) -> list[Task]:
+        return self.database.read_sync(tasks.list_tasks, schedule_id=name, limit=10_000)
+
+    def _told(self) -> dict[tuple[str, str], list[Any]]:
+        told: dict[tuple[str, str], list[Any]] = {(name, kind): [] for name in KEPT for kind in KINDS}
+        for stored in self.database.read_sync(events.after, 0, kinds=KINDS, limit=100_000):
+            event = stored.event
+            told[event.subject.removeprefix("schedule/"), event.kind].append(event.data)
+        return told
+
+
+KINDS = ("schedule.fired", "schedule.queued", "schedule.skipped", "schedule.missed")
+
+
+def test_each_occurrence_is_dealt_with_once_whatever_happens_on_sqlite(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    def fresh() -> str:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
+        path.write_bytes(sqlite_template.read_bytes())
+        return f"sqlite:///{path}"
+
+    _try_out(fresh, examples=8)
+
+
+@pytest.mark.postgres
+def test_each_occurrence_is_dealt_with_once_whatever_happens_on_postgresql(postgres_server: Any) -> None:
+    _try_out(postgres_server.create, examples=2)
+
+
+def _try_out(fresh: Callable[[], str], *, examples: int) -> None:
+    SCRATCH.append(fresh)
+    try:
+        run_state_machine_as_test(
+            Clockwork,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        SCRATCH.pop()
