@@ -96,16 +96,17 @@ async def opened(
         if wanted and not (await database.read(documents.known)).documents:
             await _begin_vault(settings)
             await _first_look(vault)
+        known = gather_secrets(settings, env, rehearsal=rehearsal_url is not None)
         yield App(
             settings=settings,
             database=database,
             vault=vault,
-            git=git_vault(settings),
+            git=git_vault(settings, known),
             registry=PlatformRegistry(
                 base=base_config(settings, rehearsal_url, path=env.get("PATH")),
                 adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
             ),
-            secrets=gather_secrets(settings, env, rehearsal=rehearsal_url is not None),
+            secrets=known,
             ceiling=ceiling(settings),
         )
     finally:
@@ -219,7 +220,7 @@ async def _first_look(vault: VaultSync) -> None:
 async def _keep_the_vault(app: App, _duty: Duty) -> None:
     """For as long as this host's vault defines the profiles."""
     vault = app.settings.vault
-    git = git_vault(app.settings)  # its own, which ends with this
+    git = git_vault(app.settings, app.secrets)  # its own, which ends with this
     attribution = Attribution(app.database, git)
 
     async def look() -> None:
@@ -318,10 +319,12 @@ async def _probe(
     )
 
 
-def git_vault(settings: Settings) -> GitVault:
+def git_vault(settings: Settings, secrets: Mapping[str, str]) -> GitVault:
     """The vault as a clone, whether or not it is one."""
     git = settings.vault.git
-    options = GitOptions(enabled=git.enabled, remote=git.remote, branch=git.branch, host=settings.worker.name)
+    options = GitOptions(
+        **git.model_dump(include={"enabled", "remote", "branch"}), host=settings.worker.name, secrets=secrets
+    )
     return GitVault(settings.vault_path, options)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-USER, PASSWORD = "kim", "right"
+USER, PASSWORD = "kim", "canary-of-the-git-host"
 
 
 def certificate(place: Path) -> tuple[Path, Path]:
@@ -25,6 +25,8 @@ def certificate(place: Path) -> tuple[Path, Path]:
 class _Handler(BaseHTTPRequestHandler):
     root: Path
     asked: list[str]
+    reached: threading.Event
+    going: threading.Event
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -41,6 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", "0")
             self.end_headers()
             return
+        self.reached.set()
+        self.going.wait(30)
         path, _, query = self.path.partition("?")
         done = subprocess.run(
             ["git", "http-backend"],
@@ -78,12 +82,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def https(root: Path, place: Path) -> Iterator[tuple[str, Path, list[str]]]:
+def https(
+    root: Path, place: Path, *, reached: threading.Event | None = None, going: threading.Event | None = None
+) -> Iterator[tuple[str, Path, list[str]]]:
     """Yields the address below which the repositories of `root` are, the certificate to trust, and what was
-    asked for."""
+    asked for. Whoever is let in is noted in `reached`, and answered once `going` is set."""
     made, key = certificate(place)
     asked: list[str] = []
-    handler = type("Handler", (_Handler,), {"root": root, "asked": asked})
+    handler = type(
+        "Handler", (_Handler,), {"root": root, "asked": asked, "reached": reached or threading.Event()}
+    )
+    handler.going = going or _set()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made, key)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -95,6 +104,12 @@ def https(root: Path, place: Path) -> Iterator[tuple[str, Path, list[str]]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 def ssh(place: Path) -> Path:

@@ -10,7 +10,7 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
 _USER: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._+-]*")
 _SCP: Final = re.compile(r"(?:(?P<user>[^@:/]*)@)?(?P<host>\[[^\]]*\]|[^:/\[]*):(?P<path>.*)", re.DOTALL)
-_SECRET: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRET: Final = re.compile(r"(?<=://)[^/\s]*@")
 
 SCHEMES: Final = ("https", "ssh")
 
@@ -47,7 +47,10 @@ def _refused_scheme(url: str, scheme: str, shown: str) -> str | None:
         host, user = parts.netloc.rpartition("@")[2], parts.username
         _ = parts.port
     except ValueError:
-        return f"the address {shown} is not valid"
+        # Not shown: where it is cut wrongly, a password could be taken for a part of the path.
+        return f"an address of {scheme}:// is not valid; a password in it must be percent-encoded"
+    if scheme == "ssh" and parts.password is not None:
+        return f"the address {shown} has a password, which ssh does not take; use a key"
     host = host if host.endswith("]") else re.sub(r":\d*$", "", host)
     return _refused_parts(user if scheme == "ssh" else None, host, parts.path, shown)
 

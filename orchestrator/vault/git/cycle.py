@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from orchestrator.vault.git import leftovers, status
 from orchestrator.vault.git.address import masked
 from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
 from orchestrator.vault.git.commit import commit_edits
+from orchestrator.vault.git.credential import credential_of
 from orchestrator.vault.git.origin import Brought, origins
 from orchestrator.vault.git.process import GitFailed, Leash
 from orchestrator.vault.git.remote import (
@@ -50,6 +51,8 @@ class GitOptions:
     remote: str | None = None
     branch: str | None = None
     host: str = "localhost"
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What `${NAME}` in the remote's address stands for."""
     network_seconds: float = 300.0
     """One fetch or push."""
     most_bytes: int = 512 * 1024 * 1024
@@ -88,9 +91,9 @@ class GitVault:
                     result = replace(result, synced_at=before.synced_at if before else None)
                 status.save_status(repo.own, result)
         except CycleEnded as ended:
-            result = GitStatus(state=ended.state, message=ended.message, at=now)
+            result = GitStatus(state=ended.state, message=masked(ended.message), at=now)
         except (OSError, GitFailed) as error:
-            result = GitStatus(state=GitState.FAILED, message=str(error), at=now)
+            result = GitStatus(state=GitState.FAILED, message=masked(str(error)), at=now)
         _log(before, result)
         return result
 
@@ -100,7 +103,7 @@ class GitVault:
         try:
             clone = self._is_clone(repo)
         except CycleEnded as ended:
-            return GitStatus(state=ended.state, message=ended.message)
+            return GitStatus(state=ended.state, message=masked(ended.message))
         if not clone:
             return GitStatus(state=GitState.OFF)
         return status.load_status(repo.own) or GitStatus(state=GitState.OFF, message="No cycle has run yet.")
@@ -140,7 +143,7 @@ class GitVault:
                 refuse_unsafe_configuration(repo.configuration())
                 return last.synced_at or 0.0, origins(repo, wanted, digest_of)
         except (CycleEnded, GitFailed) as error:
-            log.warning("vault.git_history_unread", error=str(error))
+            log.warning("vault.git_history_unread", error=masked(str(error)))
             return 0.0, {}
 
     def stop(self) -> None:
@@ -205,7 +208,10 @@ class _Cycle:
         branch = repo.branch()
         if branch is None:
             raise CycleEnded(GitState.DETACHED, "No branch is checked out; do `git switch <branch>`.")
-        self.remote = choose(configuration, branch, remote=options.remote, branch=options.branch)
+        remote = choose(configuration, branch, remote=options.remote, branch=options.branch)
+        self.remote = replace(
+            remote, credential=credential_of(remote.url, options.secrets, netrc=repo.has_netrc)
+        )
         if resume(repo):
             self.notes.append("brought to its end what a crash had cut off")
         edited: list[str] | None = None

@@ -76,7 +76,9 @@ class Leash:
         with self._lock:
             self._running.discard(process)
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], inherited: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         """Raises GitFailed once it was pulled, and FileNotFoundError where there is no git."""
         with self._lock:
             if self.pulled:
@@ -87,6 +89,7 @@ class Leash:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                pass_fds=inherited,
                 # With its helpers in a group of its own, so that none of them outlives it.
                 start_new_session=True,
             )
@@ -116,14 +119,16 @@ def git(
     seconds: float = SECONDS,
     most_bytes: int | None = None,
     leash: Leash | None = None,
+    inherited: Sequence[int] = (),
 ) -> str:
     """Run git and return what it printed, without the last newline; bytes that are no text are kept as
     surrogates. Blocks. Raises GitFailed.
 
-    `place` says where, such as `-C <directory>`. No file that it writes gets longer than `most_bytes`.
+    `place` says where, such as `-C <directory>`. No file that it writes gets longer than `most_bytes`; of
+    our descriptors it has those `inherited`.
     """
     leash = leash or Leash()
-    process = start(place, *arguments, options=options, env=env, leash=leash)
+    process = start(place, *arguments, options=options, env=env, leash=leash, inherited=inherited)
     if most_bytes is not None:
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
@@ -151,12 +156,15 @@ def start(
     leash: Leash,
     options: Mapping[str, str] = SAFE,
     env: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start git; whoever does it ends it, and the leash too. Raises GitFailed."""
     settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     try:
         return leash.start(
-            ["git", *settings, *place, *arguments], environment(os.environ) if env is None else env
+            ["git", *settings, *place, *arguments],
+            environment(os.environ) if env is None else env,
+            inherited,
         )
     except FileNotFoundError as error:
         raise GitFailed("git is not on PATH; install it.", reason="missing") from error

@@ -1,11 +1,12 @@
 """The remote: which it is, what it has, and giving it ours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.vault.git.address import masked, refusal
 from orchestrator.vault.git.configuration import dangerous
+from orchestrator.vault.git.credential import Credential
 from orchestrator.vault.git.process import GitFailed
 from orchestrator.vault.git.repository import Repository
 from orchestrator.vault.git.state import CycleEnded, GitState, raced
@@ -19,6 +20,12 @@ class Remote:
     name: str
     url: str
     branch: str
+    credential: Credential | None = field(default=None, repr=False)
+    """With one, git is told the address without it, and not the remote's name."""
+
+    @property
+    def place(self) -> str:
+        return self.name if self.credential is None else self.credential.url
 
     @property
     def ref(self) -> str:
@@ -67,7 +74,7 @@ def fetch(repo: Repository, remote: Remote) -> str | None:
     """The commit that the remote's branch stands at, with all it is made of; `None` where it has no such
     branch. Raises GitFailed."""
     wanted = f"refs/heads/{remote.branch}"
-    listed = repo.run("ls-remote", "--refs", "--", remote.name, wanted, network=True)
+    listed = repo.exchange("ls-remote", "--refs", "--", remote.place, wanted, credential=remote.credential)
     tips = [row.split("\t")[0] for row in listed.splitlines() if row.endswith(f"\t{wanted}")]
     if not tips:
         return None
@@ -86,7 +93,7 @@ def deepen(repo: Repository, remote: Remote) -> None:
 def _fetch(repo: Repository, remote: Remote, *options: str) -> None:
     spec = f"+refs/heads/{remote.branch}:{remote.ref}"
     fixed = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--refmap=", "--quiet")
-    repo.run("fetch", *fixed, *options, "--", remote.name, spec, network=True)
+    repo.exchange("fetch", *fixed, *options, "--", remote.place, spec, credential=remote.credential)
 
 
 def push(repo: Repository, remote: Remote, commit: str) -> bool:
@@ -96,7 +103,8 @@ def push(repo: Repository, remote: Remote, commit: str) -> bool:
     """
     fixed = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
     try:
-        repo.run("push", *fixed, "--", remote.name, f"{commit}:refs/heads/{remote.branch}", network=True)
+        spec = f"{commit}:refs/heads/{remote.branch}"
+        repo.exchange("push", *fixed, "--", remote.place, spec, credential=remote.credential)
     except GitFailed as error:
         if raced(error.printed):
             return False

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orchestrator.vault.git.configuration import OVERRIDES
+from orchestrator.vault.git.credential import Credential, offered
 from orchestrator.vault.git.process import PASSED_ON, SECONDS, GitFailed, Leash, environment, git, start
 
 if TYPE_CHECKING:
@@ -32,11 +33,6 @@ SCRATCH: Final = "scratch-"
 
 NOT_OURS: Final = (":(exclude,glob)**/.*.tmp", ":(exclude,glob)**/*.swp", ":(exclude,glob)**/.#*")
 """Files of a write in progress, ours and editors'."""
-
-
-class Limits(TypedDict, total=False):
-    seconds: float
-    most_bytes: int
 
 
 class Change(NamedTuple):
@@ -104,6 +100,12 @@ class Repository:
     def _place(self) -> tuple[str, ...]:
         return "-C", str(self.root), f"--git-dir={self.directory}", f"--work-tree={self.root}"
 
+    @property
+    def has_netrc(self) -> bool:
+        """Whether git will find names and passwords of its own."""
+        home = os.environ.get("HOME")
+        return home is not None and (Path(home) / ".netrc").exists()
+
     def _environment(self) -> dict[str, str]:
         who = {
             "GIT_AUTHOR_NAME": self.author,
@@ -129,12 +131,8 @@ class Repository:
         *arguments: str,
         extra: Mapping[str, str] | None = None,
         stdin: bytes = b"",
-        network: bool = False,
         seconds: float = SECONDS,
     ) -> str:
-        limits: Limits = {"seconds": seconds}
-        if network:
-            limits = {"seconds": self.network_seconds, "most_bytes": self.most_bytes}
         return git(
             self._place,
             *arguments,
@@ -142,8 +140,22 @@ class Repository:
             env={**self._environment(), **(extra or {})},
             stdin=stdin,
             leash=self.leash,
-            **limits,
+            seconds=seconds,
         )
+
+    def exchange(self, *arguments: str, credential: Credential | None) -> str:
+        """What talks to the remote. With a credential, nobody else's counts: not those of `~/.netrc`."""
+        with offered(credential) as (inherited, configuration):
+            return git(
+                self._place,
+                *arguments,
+                options={**OVERRIDES, **configuration},
+                env={**self._environment(), **({"HOME": str(self.own)} if credential else {})},
+                leash=self.leash,
+                inherited=inherited,
+                seconds=self.network_seconds,
+                most_bytes=self.most_bytes,
+            )
 
     def ask(self, *arguments: str) -> str | None:
         """What git answers, or `None` where the answer is that there is no such thing."""

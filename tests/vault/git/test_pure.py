@@ -46,6 +46,8 @@ def test_https_ssh_and_paths_may_be_used(url) -> None:
         "ftp://example.org/x",
         "ssh://-oProxyCommand=id/x",
         "ssh://-l@host/x",
+        "ssh://kim:s3cret@host/x",
+        "https://kim:s3cret/@host/x",
         "https:///x",
         "https://host",
         "ssh://host/-x",
@@ -64,7 +66,9 @@ def test_everything_else_is_refused(url) -> None:
 
 def test_no_message_has_a_password_in_it() -> None:
     assert "s3cret" not in (refusal("http://me:s3cret@example.org/x") or "")
+    assert "s3cret" not in (refusal("https://me:s3cret/@example.org/x") or "")
     assert masked("to https://me:s3cret@h/x and") == "to https://********@h/x and"
+    assert masked("https://me:s3@cret@h/x") == "https://********@h/x"
 
 
 def test_configuration_is_dangerous_by_its_key() -> None:

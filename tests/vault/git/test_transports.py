@@ -1,6 +1,11 @@
 """A remote over https, ssh or a path: the same cycle, and never a prompt."""
 
+import contextlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +95,68 @@ def test_a_certificate_of_nobody_we_know_is_not_trusted(site, here, no_home, tmp
     assert status.state is GitState.CREDENTIALS
     assert "certificate" in status.message
     assert asked == []
+
+
+@pytest.fixture
+def with_password(site, here, tmp_path, monkeypatch):
+    """Points the clone at the host with what is before the `@` of its address; a context."""
+
+    @contextmanager
+    def point_at(before: str, **events):
+        with git_host.https(site.place, tmp_path, **events) as (address, authority, _):
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+            place = address.replace("https://", f"https://{before}@")
+            here.git("remote", "set-url", "origin", f"{place}/{site.bare.name}")
+            yield
+
+    return point_at
+
+
+def known_to_others(text: str) -> list[str]:
+    """The processes whose arguments or environment have it."""
+    found = []
+    for place in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        with contextlib.suppress(OSError):
+            if text.encode() in place.read_bytes():
+                found.append(str(place))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("before", [f"{git_host.USER}:{git_host.PASSWORD}", "${GIT_USER}:${GIT_TOKEN}"])
+def test_a_password_is_in_no_list_of_processes_during_an_exchange(here, with_password, before) -> None:
+    reached, going = threading.Event(), threading.Event()
+    secrets = {"GIT_USER": git_host.USER, "GIT_TOKEN": git_host.PASSWORD}
+    here = replace(here, options=replace(here.options, secrets=secrets))
+    with with_password(before, reached=reached, going=going), ThreadPoolExecutor(1) as pool:
+        here.put("a.md", "a\n")
+        cycle = pool.submit(here.sync)
+        try:
+            assert reached.wait(20)
+            found = known_to_others(git_host.PASSWORD)
+        finally:
+            going.set()
+        assert cycle.result(30).state is GitState.SYNCED
+    assert found == []
+    assert git_host.PASSWORD not in repr(here.options)
+
+
+def test_a_password_in_the_address_comes_before_those_at_home(here, no_home, with_password) -> None:
+    (no_home / ".netrc").write_text("machine 127.0.0.1 login eve password of-somebody-else\n")
+    with with_password(f"{git_host.USER}:{git_host.PASSWORD}"):
+        here.synced()
+    (no_home / ".netrc").write_text(f"machine 127.0.0.1 login kim password {git_host.PASSWORD}\n")
+    with with_password("kim"):
+        here.synced()
+    with with_password(f"{git_host.USER}:wrong"):
+        assert here.sync().state is GitState.CREDENTIALS
+
+
+def test_a_secret_of_the_address_that_is_missing_is_named(here, with_password) -> None:
+    with with_password("kim:${GIT_TOKEN}"):
+        status = here.sync()
+    assert status.state is GitState.CREDENTIALS
+    assert "refers to ${GIT_TOKEN}, and there is no secret of that name" in status.message
 
 
 def test_a_password_in_an_address_is_in_no_status(site, here, tmp_path, monkeypatch) -> None:
