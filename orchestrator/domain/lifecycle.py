@@ -134,11 +134,21 @@ def begin(task: Task, *, now: float) -> Task:
     return replace(task, state=_S.IN_PROGRESS, updated_at=now)
 
 
-def rescue(task: Task, *, now: float, losses: int, jitter: float, max_losses: int = MAX_LOSSES) -> Task:
+def rescue(
+    task: Task,
+    *,
+    now: float,
+    losses: int,
+    jitter: float,
+    max_losses: int = MAX_LOSSES,
+    session_id: str | None = None,
+) -> Task:
     """Taken back from a worker that is gone.
 
     A worker's death is rarely the task's fault, so it uses no attempt; but `losses`, the attempts lost in a
     row with this one, reach `max_losses` when the task is what kills its workers, and then it is blocked.
+
+    The session that it ran in goes on, but after the first loss only: it may be what kills the worker.
     """
     if task.cancel_requested:
         check("rescue", task, _S.CANCELLED)
@@ -158,7 +168,8 @@ def rescue(task: Task, *, now: float, losses: int, jitter: float, max_losses: in
         return replace(_unclaimed(task), state=_S.BLOCKED, result=message, updated_at=now)
     check("rescue", task, _S.READY)
     later = None if losses <= 1 else now + delay(losses - 1, jitter=jitter, base=LOSS_BASE)
-    return replace(_unclaimed(task), state=_S.READY, run_at=later, updated_at=now)
+    session = session_id or task.session_id if losses <= 1 else None
+    return replace(_unclaimed(task), state=_S.READY, run_at=later, session_id=session, updated_at=now)
 
 
 def answer(task: Task, *, now: float) -> Task:

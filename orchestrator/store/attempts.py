@@ -18,9 +18,11 @@ _USAGE: Final = tuple(field.name for field in fields(Usage))
 _SNAPSHOT: Final = tuple(field.name for field in fields(Snapshot))
 
 
-def begin(tx: Connection, claim: Claim, snapshot: Snapshot, *, now: float) -> Task:
-    """The attempt that the claim opened starts under `snapshot`, fixed before the agent starts.
-    Raises LeaseLost."""
+def begin(
+    tx: Connection, claim: Claim, snapshot: Snapshot, *, now: float, session_id: str | None = None
+) -> Task:
+    """The attempt that the claim opened starts under `snapshot`, fixed before the agent starts, in a session
+    that can be gone on with should nobody hear how it ends. Raises LeaseLost."""
     task = lifecycle.begin(claim.task, now=now)
     still_ours = (
         (tasks.c.id == task.id)
@@ -31,7 +33,8 @@ def begin(tx: Connection, claim: Claim, snapshot: Snapshot, *, now: float) -> Ta
     changes = {"state": task.state.value, "updated_at": now}
     if tx.execute(update(tasks).where(still_ours).values(changes)).rowcount != 1:
         raise LeaseLost
-    _change(tx, claim, {name: getattr(snapshot, name) for name in _SNAPSHOT})
+    fixed = {name: getattr(snapshot, name) for name in _SNAPSHOT}
+    _change(tx, claim, fixed if session_id is None else {**fixed, "session_id": session_id})
     started = task_event("attempt.started", task, at=now, attempt=claim.attempt, worker=claim.worker)
     announce(tx, started)
     return task

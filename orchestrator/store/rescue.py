@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, text, update
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
@@ -42,6 +42,9 @@ _IN_A_ROW: Final = (
         )
     )
 )
+_SESSION: Final = select(attempts.c.session_id).where(
+    attempts.c.task_id == bindparam("task"), attempts.c.number == bindparam("number")
+)
 _END: Final = (
     update(attempts)
     .where(
@@ -76,16 +79,22 @@ class Terms:
     now: float
     jitter: float
     max_losses: int = lifecycle.MAX_LOSSES
+    spared: frozenset[str] = frozenset()
+    """Tasks to be left for later: processes of theirs are still there."""
 
 
 def rescue_expired(tx: Connection, terms: Terms) -> list[Rescued]:
     """Take back claims whose lease has run out, `AT_ONCE` at most."""
-    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.lease_until < terms.now)).all(), terms)
+    return _take_back(tx, tx.execute(_claimed(terms).where(tasks.c.lease_until < terms.now)).all(), terms)
 
 
 def rescue_from(tx: Connection, workers: Sequence[str], terms: Terms) -> list[Rescued]:
     """Take back claims of workers that are known to be dead, without waiting for their leases."""
-    return _take_back(tx, tx.execute(_CLAIMED.where(tasks.c.claimed_by.in_(workers))).all(), terms)
+    return _take_back(tx, tx.execute(_claimed(terms).where(tasks.c.claimed_by.in_(workers))).all(), terms)
+
+
+def _claimed(terms: Terms) -> Select[Any]:
+    return _CLAIMED.where(tasks.c.id.not_in(terms.spared)) if terms.spared else _CLAIMED
 
 
 def _take_back(tx: Connection, rows: Sequence[Row[Any]], terms: Terms) -> list[Rescued]:
@@ -98,7 +107,14 @@ def _take_back(tx: Connection, rows: Sequence[Row[Any]], terms: Terms) -> list[R
 
 def _one(tx: Connection, task: Task, terms: Terms) -> Rescued:
     now, losses = terms.now, 1 + tx.execute(_IN_A_ROW, {"task": task.id}).scalar_one()
-    back = lifecycle.rescue(task, now=now, losses=losses, jitter=terms.jitter, max_losses=terms.max_losses)
+    back = lifecycle.rescue(
+        task,
+        now=now,
+        losses=losses,
+        jitter=terms.jitter,
+        max_losses=terms.max_losses,
+        session_id=tx.execute(_SESSION, {"task": task.id, "number": task.attempt}).scalar(),
+    )
     tx.execute(_END, {"b_task": task.id, "b_number": task.attempt, "b_now": now})
     announce(
         tx,

@@ -43,8 +43,11 @@ from orchestrator.domain.tools import EMBEDDED_SERVER
 from orchestrator.harness.claude.config import CREDENTIALS, ClaudeAdapterConfig
 from orchestrator.harness.claude.report import Report
 from orchestrator.harness.platform import PlatformRegistry
+from orchestrator.harness.process import end_leftovers
+from orchestrator.harness.process.leftovers import attempts_alive
 from orchestrator.store import attempts, budgets, callers, events, profiles, projects, questions, queue
 from orchestrator.store.database import Database, Transaction
+from orchestrator.store.rescue import LOST
 from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address, Pass, pass_for
@@ -152,6 +155,15 @@ class Agents:
         """What the attempt needs to call tools of ours, if it has any. Raises ConfigurationError."""
         return await pass_for(effective, self._address)
 
+    async def left_over(self, task: Task, earlier: Sequence[Attempt]) -> bool:
+        """Whether anything of an attempt that was lost is still running on this host; it is ended if it can
+        be. Its worker may be the one that nobody heard of, while others took the task back."""
+        names = [f"{task.id}/{one.number}" for one in earlier if one.outcome == LOST]
+        if not names or not await asyncio.to_thread(attempts_alive, names):
+            return False
+        await asyncio.to_thread(end_leftovers, [], names)
+        return bool(await asyncio.to_thread(attempts_alive, names))
+
     @asynccontextmanager
     async def place(
         self,
@@ -193,7 +205,12 @@ class Agents:
         )
 
     async def begin(
-        self, claim: Claim, snapshot: Snapshot, resolution: Resolution, admission: Pass | None = None
+        self,
+        claim: Claim,
+        snapshot: Snapshot,
+        resolution: Resolution,
+        admission: Pass | None = None,
+        session_id: str | None = None,
     ) -> None:
         """Fix what the attempt runs under, before anything is started. Raises LeaseLost."""
         applied = {
@@ -205,7 +222,9 @@ class Agents:
         for skipped in resolution.fallback:
             log.warning("attempt.profile_fallback", profile=skipped.profile_id, reason=skipped.reason)
         digest = admission.digest if admission else None
-        await self._database.run(_begin, claim, snapshot, resolution, applied, digest, now=self._clock())
+        await self._database.run(
+            _begin, claim, snapshot, resolution, applied, digest, session_id=session_id, now=self._clock()
+        )
         log.info("profile.applied", **applied)
 
     async def converse(
@@ -267,9 +286,10 @@ def _begin(
     applied: Mapping[str, object],
     digest: str | None,
     *,
+    session_id: str | None,
     now: float,
 ) -> None:
-    attempts.begin(tx, claim, snapshot, now=now)
+    attempts.begin(tx, claim, snapshot, now=now, session_id=session_id)
     if digest is not None:
         callers.issue(tx, claim, digest=digest, now=now)
     fallbacks = [

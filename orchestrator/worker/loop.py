@@ -246,13 +246,16 @@ class Worker:
             if selection.missing:
                 message = undefined(resolution.profile_id, selection.missing)
                 return agents.ending(claim, Held(reason=SERVER_UNDEFINED, message=message))
+            if await agents.left_over(task, known.earlier):
+                message = "Processes of an earlier attempt are still there; see `ps` on this host."
+                return agents.ending(claim, Held(reason="process_left", message=message))
             try:
                 config = self._registry.config_for(effective)
                 admission = await agents.pass_for(effective)
                 ready = agents.place(task, known, effective, selection.servers, secrets, admission)
                 async with ready as context:
                     snapshot = snapshot_of(resolution, config, context, selection.warnings)
-                    await agents.begin(claim, snapshot, resolution, admission)
+                    await agents.begin(claim, snapshot, resolution, admission, context.session_id)
                     report = await agents.converse(claim, config, context, leash)
             except StartRefused as error:
                 return agents.ending(claim, NotStarted(message=str(error)))

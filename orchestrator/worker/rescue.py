@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator.domain.lifecycle import MAX_LOSSES
 from orchestrator.harness.process import end_leftovers
-from orchestrator.harness.process.leftovers import boot_id, look_up
+from orchestrator.harness.process.leftovers import attempts_alive, boot_id, look_up
 from orchestrator.store import duties, queue, rescue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import Rescued, Terms
@@ -49,22 +49,26 @@ class Rescue:
         found = await self._database.read(_expired)
         if not found:
             return 0
-        await self._end_processes(found)
-        rescued = await self._database.run(_rescue_expired, self._jitter(), self._max_losses)
+        spared = await self._end_processes(found)
+        rescued = await self._database.run(_rescue_expired, self._jitter(), self._max_losses, spared)
         self._tell(rescued)
         return len(rescued)
 
     async def _take_back(self, dead: Sequence[str]) -> None:
         held = await self._database.read(rescue.held_by, dead)
-        await self._end_processes(held)
-        rescued = await self._database.run(_rescue_from, dead, self._jitter(), self._max_losses)
+        spared = await self._end_processes(held)
+        rescued = await self._database.run(_rescue_from, dead, self._jitter(), self._max_losses, spared)
         self._tell(rescued)
 
-    async def _end_processes(self, attempts: Sequence[tuple[str, int]]) -> None:
-        """The agents of these attempts, and everything they started, as far as it runs on this host."""
+    async def _end_processes(self, attempts: Sequence[tuple[str, int]]) -> frozenset[str]:
+        """The agents of these attempts, and everything they started, as far as it runs on this host. Answers
+        with the tasks of which something is left even so: they are taken back when it is gone."""
         names = [f"{task_id}/{number}" for task_id, number in attempts]
         if names and (killed := await asyncio.to_thread(end_leftovers, [], names)):
-            log.warning("leftovers.ended", processes=len(killed), attempts=names)
+            left = await asyncio.to_thread(attempts_alive, names)
+            log.warning("leftovers.ended", processes=len(killed), attempts=names, left=sorted(left))
+            return frozenset(name.rpartition("/")[0] for name in left)
+        return frozenset()
 
     def _tell(self, rescued: Sequence[Rescued]) -> None:
         for one in rescued:
@@ -94,14 +98,16 @@ def _expired(tx: Transaction) -> list[tuple[str, int]]:
     return rescue.expired(tx, now=queue.clock(tx))
 
 
-def _rescue_expired(tx: Transaction, jitter: float, max_losses: int) -> list[Rescued]:
-    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses)
+def _rescue_expired(tx: Transaction, jitter: float, max_losses: int, spared: frozenset[str]) -> list[Rescued]:
+    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses, spared=spared)
     return rescue.rescue_expired(tx, terms)
 
 
-def _rescue_from(tx: Transaction, dead: Sequence[str], jitter: float, max_losses: int) -> list[Rescued]:
+def _rescue_from(
+    tx: Transaction, dead: Sequence[str], jitter: float, max_losses: int, spared: frozenset[str]
+) -> list[Rescued]:
     rescued: list[Rescued] = []
-    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses)
+    terms = Terms(now=queue.clock(tx), jitter=jitter, max_losses=max_losses, spared=spared)
     while some := rescue.rescue_from(tx, dead, terms):
         rescued += some
     for worker in dead:

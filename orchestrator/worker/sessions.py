@@ -10,6 +10,9 @@ from orchestrator.domain.task import Task
 
 PRIVATE: Final = 0o700
 
+ANSWERED: Final = b'"assistant"'
+"""In every line of a transcript with a message of the agent."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
@@ -42,5 +45,12 @@ class Sessions:
 
 
 def _latest(attempts: Path, own: Path, session_id: str) -> Path | None:
-    found = [path for path in attempts.rglob(f"{session_id}.jsonl") if own not in path.parents]
+    """The transcript that was written last; one in which the agent has said nothing yet cannot be resumed."""
+    there = [path for path in attempts.rglob(f"{session_id}.jsonl") if own not in path.parents]
+    found = [path for path in there if _says_something(path)]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _says_something(transcript: Path) -> bool:
+    with transcript.open("rb") as lines:
+        return any(ANSWERED in line for line in lines)

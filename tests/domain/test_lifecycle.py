@@ -107,6 +107,15 @@ def test_a_task_lost_again_lets_others_go_first(losses: int, jitter: float) -> N
     assert back.run_at > 100
 
 
+def test_the_session_of_a_lost_attempt_goes_on_once_and_is_then_suspected() -> None:
+    first = lifecycle.rescue(task_in(S.IN_PROGRESS), now=5, losses=1, jitter=0, session_id="s")
+    assert first.session_id == "s"
+    again = lifecycle.rescue(
+        task_in(S.IN_PROGRESS, session_id="s"), now=5, losses=2, jitter=0, session_id="s"
+    )
+    assert again.session_id is None
+
+
 def test_a_task_that_keeps_killing_its_workers_is_blocked_with_a_way_out() -> None:
     back = lifecycle.rescue(task_in(S.IN_PROGRESS), now=5, losses=MAX_LOSSES, jitter=0)
     assert back.state is S.BLOCKED

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import sqlite
 
 from orchestrator.domain import lifecycle
-from orchestrator.domain.attempt import Usage
+from orchestrator.domain.attempt import Snapshot, Usage
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Claim, Settlement, Task, TaskState
@@ -281,6 +281,22 @@ def test_losses_in_a_row_are_counted_and_one_that_ended_otherwise_forgives_them(
     settle(database, snoozed(taken), now=at)
     assert [lose().state for _ in range(lifecycle.MAX_LOSSES)][-1] is S.BLOCKED
     assert kinds(database, task.id)[-1] == "task.blocked"
+
+
+def test_a_lost_attempts_session_goes_on_and_what_still_has_processes_is_left_for_later(
+    database, ask
+) -> None:
+    (lost,) = claim(database, ask().id)
+    (busy,) = claim(database, ask().id)
+    under = Snapshot(profile_id="p", tier="system", effective={})
+    database.run_sync(attempts.begin, lost, under, now=NOW, session_id="a-session")
+    terms = Terms(now=NOW + 31, jitter=0.0, spared=frozenset({busy.task.id}))
+    database.run_sync(rescue.rescue_expired, terms)
+    assert (found(database, lost.task.id).state, found(database, lost.task.id).session_id) == (
+        S.READY,
+        "a-session",
+    )
+    assert found(database, busy.task.id).state is S.ASSIGNED
 
 
 def test_a_dead_workers_claims_are_taken_back_without_waiting_for_their_leases(database, ask) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.domain.task import Claim, Settlement, TaskState
-from orchestrator.store import queue, tasks
+from orchestrator.store import queue, rescue, tasks
 from orchestrator.store.database import Transaction
 from orchestrator.worker.leash import Leash
 
@@ -247,7 +247,7 @@ async def test_an_interrupted_session_goes_on_where_it_stopped(sqlite_lab, tmp_p
         session = "11111111-2222-4333-8444-555555555555"
         transcript = lab.home / "attempts" / task_id / "1" / "claude" / "projects" / "x" / f"{session}.jsonl"
         transcript.parent.mkdir(parents=True)
-        transcript.write_text("{}\n", encoding="utf-8")
+        transcript.write_text('{"type":"assistant"}\n', encoding="utf-8")
         stop.set()
     change = text("UPDATE tasks SET session_id = :session, prompt = 'x'")
     await lab.database.run(lambda tx: tx.execute(change, {"session": session}) and None)
@@ -262,6 +262,26 @@ async def test_an_interrupted_session_goes_on_where_it_stopped(sqlite_lab, tmp_p
 def test_a_lease_shorter_than_two_heartbeats_is_refused(sqlite_lab) -> None:
     with pytest.raises(ValueError, match="twice heartbeat_seconds"):
         sqlite_lab.worker(lease_seconds=1, heartbeat_seconds=0.9)
+
+
+async def test_what_an_earlier_attempt_left_running_here_is_ended_before_the_next_begins(
+    lab, tmp_path
+) -> None:
+    """Another host took the task back, where nobody could see what still runs here."""
+    task_id = lab.ask(f"touch={tmp_path / 'started'}")
+    left = await asyncio.create_subprocess_exec(
+        "/bin/sleep", "600", env={"ORCHESTRATOR_ATTEMPT": f"{task_id}/1"}, start_new_session=True
+    )
+
+    def lose(tx: Transaction) -> None:
+        queue.claim(tx, [task_id], worker="elsewhere", now=1.0, lease_seconds=1.0)
+        rescue.rescue_from(tx, ["elsewhere"], rescue.Terms(now=queue.clock(tx), jitter=0.0))
+
+    await lab.database.run(lose)
+    async with lab.working():
+        await lab.until((tmp_path / "started").exists)
+        assert await left.wait() == -9
+        await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
 
 
 async def test_a_worker_that_comes_back_takes_over_at_once_from_its_dead_self(lab) -> None:

@@ -102,6 +102,12 @@ def end_leftovers(identities: Iterable[ProcessIdentity], attempts: Collection[st
     return sorted(killed)
 
 
+def attempts_alive(attempts: Collection[str]) -> set[str]:
+    """Those of these attempts of which a process is there that says so of itself."""
+    wanted = set(attempts)
+    return {name for one in processes() if (name := _marker(one.pid)) is not None and name in wanted}
+
+
 def _targets(recorded: set[tuple[int, int]], attempts: set[str]) -> list[Process]:
     """The recorded, the marked and the descendants of both; never this process itself."""
     table = {process.pid: process for process in processes() if process.pid != os.getpid()}
