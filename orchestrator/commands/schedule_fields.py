@@ -95,6 +95,12 @@ def check(use: Use, schedule: Schedule) -> Schedule:
 def _check_condition(condition: tuple[str, ...]) -> None:
     if not condition or not condition[0].strip():
         raise InvalidInput("condition must name a program, then its arguments", field="condition")
+    if "/" in condition[0] and not condition[0].startswith("/"):
+        raise InvalidInput(
+            f"condition: {condition[0][:80]!r} must be an absolute path or a name on the PATH; what lies in "
+            "a repository is an agent's to change",
+            field="condition",
+        )
     if len(condition) > WORDS:
         raise InvalidInput(f"condition must have at most {WORDS} words", field="condition")
     for place, word in enumerate(condition):

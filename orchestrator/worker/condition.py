@@ -3,10 +3,22 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from orchestrator.domain.project import Project
 from orchestrator.install.program import Finished, passed_on, run
 from orchestrator.store.firing import Check, Verdict
+
+QUIET_GIT: Final = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_0": "false",
+    "GIT_CONFIG_KEY_1": "core.hooksPath",
+    "GIT_CONFIG_VALUE_1": "/dev/null",
+}
+"""Agents write in repositories: what they name there as a monitor or a hook is not run by the git of a
+condition."""
 
 
 async def ask(check: Check, project: Project | None, *, home: Path, parent: Mapping[str, str]) -> Verdict:
@@ -17,15 +29,13 @@ async def ask(check: Check, project: Project | None, *, home: Path, parent: Mapp
     schedule = check.schedule
     assert schedule.condition is not None
     directory = _directory(project, home)
-    program, *arguments = schedule.condition
-    if "/" in program:
-        program = str(directory / program)  # an absolute one stays as it is
     env = passed_on(parent) | {
+        **QUIET_GIT,
         "ORCHESTRATOR_SCHEDULE": schedule.id,
         "ORCHESTRATOR_PROJECT": schedule.project_id,
         "ORCHESTRATOR_SCHEDULED_FOR": datetime.fromtimestamp(check.occurrence, UTC).isoformat(),
     }
-    done = await run([program, *arguments], env=env, cwd=directory, seconds=schedule.condition_seconds)
+    done = await run(schedule.condition, env=env, cwd=directory, seconds=schedule.condition_seconds)
     return Verdict(run=done.ok, message="" if done.ok else _why(done))
 
 

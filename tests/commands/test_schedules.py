@@ -100,6 +100,7 @@ def test_a_new_schedule_says_when_it_occurs(acme) -> None:
         ({"jitter_seconds": -1.0}, "jitter_seconds", "at least 0"),
         ({"grace_seconds": 1e9}, "grace_seconds", "at most 86,400"),
         ({"missed_limit": 0}, "missed_limit", "at least 1"),
+        ({"condition": ("./check.sh",)}, "condition", "an absolute path or a name on the PATH"),
         ({"condition": ()}, "condition", "name a program"),
         ({"condition": ("true", "a\0b")}, "condition.1", "NUL"),
         ({"condition_seconds": 0.0}, "condition_seconds", "at least 1"),

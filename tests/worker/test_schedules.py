@@ -174,8 +174,8 @@ def test_a_condition_decides_and_sees_what_it_is_asked_about(database, keeper, t
         checkout=CheckoutKind.DIRECTORY,
     )
     database.run_sync(projects.create, project)
-    yes = add(database, expression="1000", condition=("./ask.sh", "0"), id="yes")
-    add(database, expression="1000", condition=("./ask.sh", "3"), id="no")
+    yes = add(database, expression="1000", condition=(str(script), "0"), id="yes")
+    add(database, expression="1000", condition=(str(script), "3"), id="no")
     add(database, expression="1000", condition=("no-such-program",), id="missing")
     add(database, expression="1000", condition=("sleep", "60"), condition_seconds=1.0, id="slow")
 
@@ -196,6 +196,7 @@ def test_a_condition_decides_and_sees_what_it_is_asked_about(database, keeper, t
     seen = (repository / "seen").read_text()
     assert "ORCHESTRATOR_PROJECT=acme" in seen
     assert "ORCHESTRATOR_SCHEDULED_FOR=20" in seen
+    assert f"PWD={repository}" in seen
     assert "secret" not in seen
 
 
