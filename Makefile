@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 ORCHESTRATOR_HOME ?= $(CURDIR)/.home
 SECOND_CLI := .tools/claude-2.1.197
 WORKERS ?= 2
+SUITE ?= bookworm
 KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
@@ -60,8 +61,8 @@ faults: env ## Kill, stop and cut workers and databases for long, and print a ta
 simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about an hour)
 	$(BIN)/python bench/simulate.py
 
-deploy-test: env ## Boot the systemd units and build the container image; needs root, and says what else
-	$(BIN)/python deploy/test
+deploy-test: env ## Boot the systemd units and build the container image; needs root, and says what else; SUITE=trixie
+	$(BIN)/python deploy/test --suite $(SUITE) $(PLACE)
 
 month: env ## A month of load in virtual time: the database stays within its retention windows
 	$(BIN)/python bench/month.py

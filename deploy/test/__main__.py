@@ -1,6 +1,6 @@
 """Prove what deploy/ promises by doing it: boot the units, build the image, run tasks in both.
 
-    python deploy/test [--only booted|image] [PLACE]
+    python deploy/test [--suite bookworm|trixie] [--only booted|image] [PLACE]
 
 PLACE is a directory of some gigabytes, by default in /var/tmp; the Debian root in it is kept for later.
 Ends with 0 when everything held, 1 when something did not, and 77 when this host cannot do it.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import booted
 import image
-from place import Failed, Unable, check_host, installed, say
+from place import SUITES, Failed, Unable, check_host, installed, say
 
 CANNOT = 77
 """The exit code by which test programs say that they were not run."""
@@ -22,9 +22,10 @@ CANNOT = 77
 def main() -> int:
     asked = argparse.ArgumentParser(prog="make deploy-test")
     asked.add_argument("place", nargs="?", type=Path, default=Path("/var/tmp/orchestrator-deploy-test"))
+    asked.add_argument("--suite", choices=SUITES, default=SUITES[0])
     asked.add_argument("--only", choices=("booted", "image"))
     given = asked.parse_args()
-    place: Path = given.place.absolute()
+    place: Path = given.place.absolute() / given.suite
     try:
         check_host()
         place.mkdir(parents=True, exist_ok=True)

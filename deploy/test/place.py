@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = "bookworm"
+SUITES = ("bookworm", "trixie")
+"""Debian 12 and 13."""
+
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "procps", "util-linux", "ca-certificates"),
     *("git", "python3", "python3-venv", "tini", "postgresql"),
@@ -74,13 +76,13 @@ def run(
 
 
 def base(place: Path) -> Path:
-    """A Debian with nothing of ours, kept from one run to the next."""
-    root = place / "base"
+    """A Debian with nothing of ours, kept from one run to the next; the last part of `place` is its suite."""
+    root, suite = place / "base", place.name
     if not (root / ".complete").exists():
         shutil.rmtree(root, ignore_errors=True)
-        say("base", f"debootstrap {SUITE}, one or two minutes")
+        say("base", f"debootstrap {suite}, some minutes")
         include = ",".join(PACKAGES)
-        run(["debootstrap", "--variant=minbase", f"--include={include}", SUITE, root], seconds=1200)
+        run(["debootstrap", "--variant=minbase", f"--include={include}", suite, root], seconds=1200)
         (root / ".complete").touch()
     return root
 
@@ -92,9 +94,16 @@ def wheels(place: Path) -> Path:
     for old in house.glob("agent_orchestrator-*.whl"):
         old.unlink()
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    version = run(
+        ["chroot", base(place), "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    )
+    there = ["--only-binary=:all:", f"--python-version={version.strip()}"]
     for lock in ("runtime", "build"):
         locked = ROOT / f"requirements/{lock}.txt"
-        run([*pip, "download", "--require-hashes", "--dest", house, "--requirement", locked], seconds=900)
+        run(
+            [*pip, "download", *there, "--require-hashes", "--dest", house, "--requirement", locked],
+            seconds=900,
+        )
     run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", house, ROOT], seconds=300)
     return house
 
