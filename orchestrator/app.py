@@ -135,8 +135,9 @@ async def running(
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             address = None if door is None else await stack.enter_async_context(door(app))
-            beside = [group.create_task(kept_up(name, begin)) for name, begin in _duties(app)]
-            work = group.create_task(_worker(app, address).run(stop), name="worker")
+            worker = _worker(app, address)
+            beside = [group.create_task(kept_up(name, begin)) for name, begin in _duties(app, worker.id)]
+            work = group.create_task(worker.run(stop), name="worker")
             try:
                 yield app
             finally:
@@ -179,9 +180,9 @@ async def _bring_up_to_date(settings: Settings) -> None:
             say("vault.migrated" if step.done else "vault.not_migrated", path=step.path, step=step.message)
 
 
-def _duties(app: App) -> list[tuple[str, Begin]]:
-    """What goes on beside the worker; each begins anew with every call."""
-    duties: list[tuple[str, Begin]] = [("schedules", partial(_schedules, app))]
+def _duties(app: App, worker: str) -> list[tuple[str, Begin]]:
+    """What goes on beside the worker of this id; each begins anew with every call."""
+    duties: list[tuple[str, Begin]] = [("schedules", partial(_schedules, app, worker))]
     if _has_vault(app.settings):
         duties.append(("vault", partial(_vault_duty, app)))
     if app.settings.retention.enabled:
@@ -250,9 +251,9 @@ def _directories(app: App) -> Coroutine[Any, Any, None]:
     return directories.go_on(seconds=app.settings.retention.interval_seconds)
 
 
-def _schedules(app: App) -> Coroutine[Any, Any, None]:
-    """Tasks by the clock, which one process makes for all."""
-    holder = f"{app.settings.worker.name}-{uuid.uuid4().hex[:12]}"
+def _schedules(app: App, holder: str) -> Coroutine[Any, Any, None]:
+    """Tasks by the clock, which one process makes for all. It holds the duty under the id of its worker:
+    whoever finds that one dead sets the duty free."""
     schedules = Schedules(
         database=app.database,
         holder=holder,
