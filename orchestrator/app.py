@@ -35,6 +35,7 @@ from orchestrator.store import tasks
 from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.duties import Duty
+from orchestrator.store.outbox import Topic
 from orchestrator.vault import duty
 from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.cycle import GitOptions, GitVault
@@ -228,9 +229,9 @@ async def _keep_the_vault(app: App, _duty: Duty) -> None:
         await app.vault.run_once()
         await attribution.look()
 
-    async with asyncio.TaskGroup() as group:
+    async with app.database.listener(Topic.REMOTE) as asked, asyncio.TaskGroup() as group:
         group.create_task(keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds))
-        group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds))
+        group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds, asked=asked))
 
 
 def _keep(app: App) -> Keep:

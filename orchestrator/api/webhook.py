@@ -15,7 +15,7 @@ from orchestrator.api.resources import PREFIX
 from orchestrator.api.routes import as_json, edge
 from orchestrator.api.security import person
 from orchestrator.commands.use import Use
-from orchestrator.commands.vault import SyncVault, vault_sync
+from orchestrator.commands.vault import look_at_remote
 from orchestrator.domain.errors import OrchestratorError
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class Webhook:
             await self._again.wait()
             self._again.clear()
             try:
-                await vault_sync(self._use, SyncVault())
+                await look_at_remote(self._use)
             except (OrchestratorError, OSError) as error:
                 log.warning("vault.webhook_failed", error=str(error))
 

@@ -9,6 +9,7 @@ from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import Conflict
 from orchestrator.store import vault as store
+from orchestrator.store.outbox import Topic, mark_changed
 from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.state import ConflictFile, GitState, GitStatus, Keep
 from orchestrator.vault.sync import SyncReport
@@ -88,6 +89,19 @@ async def vault_sync(use: Use, request: SyncVault) -> VaultSynced:
     if use.git is not None and _known(git) is not None:
         await Attribution(use.database, use.git).look()
     return _synced(report, _known(git))
+
+
+async def look_at_remote(use: Use) -> None:
+    """Sync here, or where another host's vault defines the profiles, have that host look at its remote.
+
+    Whether it does nobody waits for: what it finds is in its own status. Raises what `vault_sync` does.
+    """
+    try:
+        await use.lead()
+    except Conflict:
+        await use.database.run(mark_changed, Topic.REMOTE)
+        return
+    await vault_sync(use, SyncVault())
 
 
 async def vault_status(use: Use, request: LookAtVault) -> VaultStatus:

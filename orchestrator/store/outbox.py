@@ -43,6 +43,9 @@ class Topic(StrEnum):
     """Events were recorded."""
     SCHEDULES = "schedules"
     """A schedule may be due at another time than before."""
+    REMOTE = "remote"
+    """Somebody wants the vault's remote looked at. It says nothing of any row, so it is marked or it is not:
+    a change that was not announced is no reason to go over the network."""
 
 
 @dataclass(slots=True)

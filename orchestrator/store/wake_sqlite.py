@@ -45,11 +45,14 @@ class PipeBell:
         with self._pipe(topic) as pipe, contextlib.closing(self._connect()) as connection:
             watch = _Watch(connection, listener)
             loop.add_reader(pipe, watch.heard, pipe)
-            poll = loop.create_task(watch.poll(), name=f"poll-{topic}")
+            poll = None
+            if topic is not Topic.REMOTE:
+                poll = loop.create_task(watch.poll(), name=f"poll-{topic}")
             try:
                 yield listener
             finally:
-                poll.cancel()
+                if poll is not None:
+                    poll.cancel()
                 loop.remove_reader(pipe)
 
     @contextlib.contextmanager

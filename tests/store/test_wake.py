@@ -116,6 +116,20 @@ def test_events_have_a_bell_of_their_own(database: Database) -> None:
     run(database, body, Topic.EVENTS)
 
 
+def test_what_goes_over_the_network_is_woken_by_a_wish_and_by_no_other_change(
+    database: Database, open_again: Callable[[], Database]
+) -> None:
+    other = open_again()
+
+    async def body(listener: Listener) -> None:
+        await other.run(events.append, FACT)
+        assert not await listener.wait(POLL_SECONDS * 1.2)
+        await other.run(mark_changed, Topic.REMOTE)
+        assert await listener.wait(SOON)
+
+    run(database, body, Topic.REMOTE)
+
+
 def test_a_wake_up_is_fast(database: Database) -> None:
     """Milliseconds on a quiet machine; the bound allows for one that is shared."""
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.store.wake import Listener
 from orchestrator.vault.git.cycle import GitVault
 from orchestrator.vault.git.state import GitState
 
@@ -17,16 +18,15 @@ async def follow_remote(
     look: Callable[[], Awaitable[object]],
     *,
     seconds: float,
-    again: asyncio.Event | None = None,
+    asked: Listener | None = None,
 ) -> None:
-    """One cycle every so many seconds, and whenever `again` is set; `look` reads the tree after it. Runs
+    """One cycle every so many seconds, and whenever `asked` is rung; `look` reads the tree after it. Runs
     until it is cancelled, and takes the cycle that is running with it.
 
     What is wrong with repository or remote is in the cycle's status, and it goes on.
     """
-    again = again or asyncio.Event()
+    asked = asked or Listener()
     while True:
-        again.clear()
         try:
             status = await asyncio.to_thread(vault.run_once)
             if status.state is not GitState.OFF:
@@ -36,8 +36,4 @@ async def follow_remote(
         except asyncio.CancelledError:
             vault.stop()
             raise
-        try:
-            async with asyncio.timeout(seconds):
-                await again.wait()
-        except TimeoutError:
-            continue
+        await asked.wait(seconds)

@@ -4,23 +4,24 @@ import asyncio
 import socket
 import time
 
+from orchestrator.store.wake import Listener
 from orchestrator.vault.git.follow import follow_remote
 from orchestrator.vault.git.state import GitState
 
 
 def test_a_trigger_is_a_look_again_and_the_tree_is_read_after_it(here, there) -> None:
     async def scenario() -> None:
-        looked, again = asyncio.Queue[str](), asyncio.Event()
+        looked, asked = asyncio.Queue[str](), Listener()
 
         async def look() -> None:
             looked.put_nowait(here.read("README.md"))
 
-        duty = asyncio.create_task(follow_remote(here.vault, look, seconds=600.0, again=again))
+        duty = asyncio.create_task(follow_remote(here.vault, look, seconds=600.0, asked=asked))
         async with asyncio.timeout(20):
             await looked.get()
             there.put("README.md", "changed\n")
             await asyncio.to_thread(there.synced)
-            again.set()
+            asked.ring()
             assert await looked.get() == "changed\n"
         duty.cancel()
 
