@@ -323,10 +323,8 @@ async def _probe(
 
 def git_vault(settings: Settings, secrets: Mapping[str, str]) -> GitVault:
     """The vault as a clone, whether or not it is one."""
-    git = settings.vault.git
-    options = GitOptions(
-        **git.model_dump(include={"enabled", "remote", "branch"}), host=settings.worker.name, secrets=secrets
-    )
+    git = settings.vault.git.model_dump(include={"enabled", "remote", "branch"})
+    options = GitOptions(host=settings.worker.name, secrets=secrets, **git)
     return GitVault(settings.vault_path, options)
 
 
