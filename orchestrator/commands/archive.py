@@ -1,6 +1,6 @@
 """The command that archives tasks, and where tasks are found that were archived."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.commands import checks, ids
@@ -16,6 +16,8 @@ from orchestrator.store.database import Transaction
 
 SHOWN: Final = 100
 """Ids that an answer names at most; it counts all of them."""
+LOOKED_UP: Final = 2000
+"""Ids found at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +52,23 @@ async def archive_tasks(use: Use, request: ArchiveTasks) -> TasksArchived:
         total = await use.database.read(archive.count_due, chosen)
         first = await use.database.read(lambda tx: archive.due(tx, chosen, limit=SHOWN))
     else:
-        total, first = 0, []
-        while moved := await use.database.run(archive.archive, chosen, now=now):
-            total += len(moved)
-            first += [task.id for task in moved[: SHOWN - len(first)]]
+        moved = await _archive(use, chosen, now)
+        total, first = len(moved), moved[:SHOWN]
     kept = await use.database.read(archive.count_needed, chosen)
     return TasksArchived(archived=total, kept=kept, dry_run=request.dry_run, task_ids=tuple(first))
+
+
+async def _archive(use: Use, chosen: Chosen, now: float) -> list[str]:
+    """Found on a reader, moved by id, so that the writer is held for a moment only at a time."""
+    moved: list[str] = []
+    while due := await use.database.read(lambda tx: archive.due(tx, chosen, limit=LOOKED_UP)):
+        before = len(moved)
+        for start in range(0, len(due), archive.BATCH):
+            some = replace(chosen, ids=due[start : start + archive.BATCH])
+            moved += [task.id for task in await use.database.run(archive.archive, some, now=now)]
+        if len(moved) == before:
+            break
+    return moved
 
 
 def kept_task(tx: Transaction, text: str, field: str = "task_id", *, caller: Caller | None = None) -> Task:

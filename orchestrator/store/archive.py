@@ -83,18 +83,17 @@ def find_ids(tx: Connection, fragment: str, *, limit: int) -> list[str]:
 
 
 def _fits(chosen: Chosen) -> list[ColumnElement[Any]]:
-    # Whatever ended by then was created by then: the bound that the index by state and age can use.
     by = chosen.ended_by
     states = [state.value for state in chosen.states if state in TERMINAL] if chosen.states else _ENDED
-    fits: list[ColumnElement[Any]] = [
-        tasks.c.state.in_(states),
-        tasks.c.created_at <= by,
-        tasks.c.finished_at <= by,
-    ]
+    fits: list[ColumnElement[Any]] = [tasks.c.finished_at <= by]
+    if chosen.ids is None:
+        # Whatever ended by then was created by then: the bound that the index by state and age can use.
+        fits += [tasks.c.state.in_(states), tasks.c.created_at <= by]
+    else:
+        # An expression, or SQLite goes through every ended task by that index and not to these by their ids.
+        fits += [tasks.c.id.in_(list(chosen.ids)), tasks.c.state.concat("").in_(states)]
     if chosen.project_id is not None:
         fits.append(tasks.c.project_id == chosen.project_id)
-    if chosen.ids is not None:
-        fits.append(tasks.c.id.in_(list(chosen.ids)))
     return fits
 
 

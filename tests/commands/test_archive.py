@@ -109,7 +109,8 @@ def test_a_failed_dependency_stays_while_what_it_stopped_may_be_retried(bench) -
     bench.now += 2 * DAY
     bench.do(cancel_task, NamedTask(task_id=stopped))
     assert archive(bench, older_than_seconds=DAY).kept == 1
-    assert bench.do(retry_task, NamedTask(task_id=stopped)).state is TaskState.DEFINED
+    with pytest.raises(Conflict, match=f"depends on {failed}"):
+        bench.do(retry_task, NamedTask(task_id=stopped))
 
 
 def test_what_an_agent_asked_for_stays_while_its_own_task_goes_on(bench) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, text
+from sqlalchemy.event import listen
 
 from orchestrator.domain.attempt import AgentMessage
 from orchestrator.domain.event import Event
@@ -74,6 +75,22 @@ def test_ended_tasks_are_archived_by_age(database: Database, ask: Ask) -> None:
     ask(task_id="waits", now=NOW - 99 * DAY)
     assert sweep(database, replace(FOREVER, archive_after_days=14)) == {"ended_tasks": 2}
     assert keys(database, "SELECT id FROM tasks ORDER BY id") == ["t2", "waits"]
+
+
+def test_tasks_are_archived_by_their_ids_and_not_by_going_through_all(database: Database) -> None:
+    """What is due is found on a reader; the writer must not look for it again."""
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL knows how few the ids are")
+    seen: list[str] = []
+
+    def explained(tx: Connection) -> list[str]:
+        listen(tx, "before_cursor_execute", lambda *given: seen.append(given[2]))
+        archive.archive(tx, archive.Chosen(ended_by=NOW, ids=["a", "b"]), now=NOW)
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {seen[0]}", (None,) * seen[0].count("?"))
+        return [row[3] for row in plan]
+
+    plan = database.run_sync(explained)
+    assert "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)" in plan
 
 
 def test_messages_go_by_age_and_the_attempt_stays(database: Database, ask: Ask) -> None:
