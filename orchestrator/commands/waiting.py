@@ -75,8 +75,7 @@ def _reasons(facts: Facts, now: float) -> Iterator[Reason]:
     elif task.state in CLAIMED:
         yield _running(task)
     elif task.state is TaskState.WAITING_INPUT:
-        asked = f"The agent asked: {task.result or 'a question'}"
-        yield Reason(code="question", message=asked, needs_person=True)
+        yield _question(task, now)
     elif task.state is TaskState.PAUSED:
         aside = "A person put it aside." + _until(task.run_at, now)
         yield Reason(code="paused", message=aside, needs_person=task.run_at is None, until=task.run_at)
@@ -192,9 +191,20 @@ def _running(task: Task) -> Reason:
     return Reason(code="running", message=f"Worker {task.claimed_by} {doing}, attempt {task.attempt}.")
 
 
+def _question(task: Task, now: float) -> Reason:
+    asked = f"The agent asked: {(task.result or 'a question').rstrip()}"
+    if task.answer_by is not None:
+        asked += f" Unless somebody answers, it fails at {_clock(task.answer_by, now)}."
+    return Reason(code="question", message=asked, needs_person=True, until=task.answer_by)
+
+
 def _until(moment: float | None, now: float) -> str:
     """When it is looked at again, for people, or nothing."""
     if moment is None:
         return ""
+    return f" Next look at {_clock(moment, now)}."
+
+
+def _clock(moment: float, now: float) -> str:
     clock = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f" Next look at {clock}, in {max(moment - now, 0):.0f} s."
+    return f"{clock}, in {max(moment - now, 0):.0f} s"

@@ -51,6 +51,7 @@ TRANSITIONS: Final[Mapping[str, Transition]] = MappingProxyType(
             meaning="the lease ran out",
         ),
         "answer": _from(_S.WAITING_INPUT, to=(_S.READY,), meaning="a person answered the agent's question"),
+        "lapse": _from(_S.WAITING_INPUT, to=(_S.FAILED,), meaning="nobody answered in time"),
         "pause": _from(
             _S.DEFINED, _S.READY, _S.WAITING_INPUT, to=(_S.PAUSED,), meaning="a person put it aside"
         ),
@@ -175,7 +176,17 @@ def rescue(
 def answer(task: Task, *, now: float) -> Task:
     """The next attempt goes on in the session that asked."""
     check("answer", task, _S.READY)
-    return replace(task, state=_S.READY, run_at=None, result=None, updated_at=now)
+    return replace(task, state=_S.READY, run_at=None, result=None, answer_by=None, updated_at=now)
+
+
+def lapse(task: Task, *, now: float) -> Task:
+    """The time for an answer is over. The session is kept: a retry goes on in it."""
+    check("lapse", task, _S.FAILED)
+    message = (
+        f"Nobody answered in time what its agent asked: {task.result or 'a question'} "
+        f"`orchestrator task retry {task.id}` lets the agent go on without an answer."
+    )
+    return replace(task, state=_S.FAILED, result=message, answer_by=None, finished_at=now, updated_at=now)
 
 
 def pause(task: Task, *, now: float, until: float | None = None) -> Task:
@@ -231,4 +242,4 @@ def _unclaimed(task: Task) -> Task:
 
 
 def _unheld(task: Task) -> Task:
-    return replace(task, hold=None, hold_message=None, hold_until=None)
+    return replace(task, hold=None, hold_message=None, hold_until=None, answer_by=None)

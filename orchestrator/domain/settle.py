@@ -44,16 +44,21 @@ RETRIED_STATUS: Final = frozenset({408, 409, 425})
 """Client errors that say "again", next to every status from 500 on and a failure without any status."""
 
 
-def settle(task: Task, outcome: Outcome, *, now: float, jitter: float) -> Settlement:
+def settle(
+    task: Task, outcome: Outcome, *, now: float, jitter: float, answer_seconds: float | None = None
+) -> Settlement:
     """The single write that records how the current attempt of `task` ended.
 
-    `jitter` is in [0, 1). `session_id` of the result is the session that the next attempt goes on with,
-    `None` where it starts afresh. A cancel that was asked for meanwhile wins over every further try.
+    `jitter` is in [0, 1). `answer_seconds` is how long the answer to a question is waited for. `session_id`
+    of the result is the session that the next attempt goes on with, `None` where it starts afresh. A cancel
+    that was asked for meanwhile wins over every further try.
     Raises IllegalTransition when the task is not claimed.
     """
     result = _decide(task, outcome, now=now, jitter=jitter)
     if task.cancel_requested and result.state not in TERMINAL:
         result = _ended(TaskState.CANCELLED, Cancelled.kind, Cancelled().message)
+    if result.state is TaskState.WAITING_INPUT:
+        result = replace(result, answer_seconds=answer_seconds)
     check("settle", task, result.state)
     return result
 

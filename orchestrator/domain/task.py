@@ -103,6 +103,8 @@ class Task:
     parent_attempt: int | None = None
     """The attempt at `parent_id` whose agent asked for it: it never runs wider than that one did. `None`
     when a person asked, or has named its profile since."""
+    answer_by: float | None = None
+    """Until when it waits for an answer; `None` while it waits for none, and where it waits without end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,5 +131,7 @@ class Settlement:
     hold: str | None = None
     hold_until: float | None = None
     session_id: str | None = None
+    answer_seconds: float | None = None
+    """How long an answer is waited for; `None`: without end."""
     cost_usd: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)

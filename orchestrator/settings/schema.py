@@ -90,6 +90,10 @@ class WorkerSettings(Section):
     max_losses: Count = Field(
         default=3, description="Attempts of a task in a row lost with their worker before it is put aside."
     )
+    answer_days: Days = Field(
+        default=7.0,
+        description="A task whose agent asked fails when nobody answers for so long; `null`: never.",
+    )
     poll_seconds: Positive = Field(default=5.0, description="Slow look behind the wake-up by the database.")
     drain_seconds: Annotated[float, Field(ge=0)] = Field(
         default=20.0, description="How long running attempts may go on after SIGTERM before they are put off."

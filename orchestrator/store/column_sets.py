@@ -72,6 +72,7 @@ def task_columns() -> list[Column[Any]]:
         Column("requires", Names),  # labels that its worker must have
         Column("max_tokens", BigInteger),
         Column("parent_attempt", Integer),  # the attempt of parent_id that bounds what it may do
+        Column("answer_by", Real),
     ]
 
 

@@ -25,5 +25,8 @@ tasks by `tasks_by_state` instead."""
 HELD: Final = "hold IS NOT NULL"
 """Something other than time keeps it from starting; only READY tasks are held."""
 
+ASKED: Final = "answer_by IS NOT NULL"
+"""An agent asked, and an answer is waited for until then. By state, SQLite would take `tasks_by_state`."""
+
 OF_SCHEDULE: Final = "schedule_id IS NOT NULL AND finished_at IS NULL"
 """A schedule made it, and it has not ended."""

@@ -1,18 +1,27 @@
 """Questions: what agents asked people, and the answers."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, text, update
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.event import Event
 from orchestrator.domain.question import Question
 from orchestrator.domain.task import Task
+from orchestrator.store import dependencies
+from orchestrator.store.conditions import ASKED
 from orchestrator.store.outbox import announce, mark_changed
-from orchestrator.store.tables import questions
-from orchestrator.store.task_rows import locked, save
+from orchestrator.store.tables import questions, tasks
+from orchestrator.store.task_rows import COLUMNS, locked, save, task_of
+
+AT_ONCE: Final = 200
+"""Tasks ended in one transaction."""
+
+NOT_ANSWERED: Final = "unanswered"
+
+_OVERDUE: Final = select(*COLUMNS).where(text(ASKED), tasks.c.answer_by <= bindparam("now"))
 
 
 def ask(tx: Connection, question: Question, *, project_id: str) -> None:
@@ -55,6 +64,31 @@ def answer(tx: Connection, task_id: str, text: str, *, by: str, now: float) -> T
         asked = {"question": old.result or "", "asked_at": old.updated_at}
         tx.execute(insert(questions).values(task_id=task_id, attempt=old.attempt, **asked, **answered))
     return save(tx, old, new, "task.answered", attempt=old.attempt, by=by)
+
+
+def any_overdue(tx: Connection, *, now: float) -> bool:
+    """Whether there are tasks whose time for an answer is over."""
+    return tx.execute(_OVERDUE.limit(1), {"now": now}).first() is not None
+
+
+def lapse(tx: Connection, *, now: float) -> list[Task]:
+    """End the tasks whose time for an answer is over, `AT_ONCE` at most, and what depends on them with them.
+    One that somebody answers at this moment is left alone."""
+    query = _OVERDUE.order_by(tasks.c.answer_by).limit(AT_ONCE).with_for_update(skip_locked=True)
+    found = [task_of(row) for row in tx.execute(query, {"now": now})]
+    ended = [
+        save(
+            tx,
+            task,
+            lifecycle.lapse(task, now=now),
+            "task.failed",
+            attempt=task.attempt,
+            outcome=NOT_ANSWERED,
+        )
+        for task in found
+    ]
+    dependencies.after_ending(tx, [task.id for task in ended], now=now)
+    return ended
 
 
 def get(tx: Connection, task_id: str, attempt: int) -> Question | None:

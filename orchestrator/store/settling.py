@@ -38,6 +38,7 @@ _COLUMNS: Final = {
     "hold_message": "text",
     "hold_until": "float8",
     "session": "text",
+    "answer_by": "float8",
     "finished": "float8",
     "outcome": "text",
     "message": "text",
@@ -55,8 +56,8 @@ _SETTLE_TASKS: Final = {
     dialect: text(
         "UPDATE tasks SET state = r.state, failures = failures + r.used, run_at = r.run_at, hold = r.hold, "
         "hold_message = r.hold_message, hold_until = r.hold_until, session_id = r.session, "
-        "result = r.message, finished_at = r.finished, claimed_by = NULL, lease_until = NULL, "
-        f"updated_at = :now FROM {source(dialect, _COLUMNS)} "
+        "answer_by = r.answer_by, result = r.message, finished_at = r.finished, claimed_by = NULL, "
+        f"lease_until = NULL, updated_at = :now FROM {source(dialect, _COLUMNS)} "
         "WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.claimed_by = :worker"
     )
     for dialect in DIALECTS
@@ -139,6 +140,7 @@ def _row(one: Ending, now: float) -> dict[str, Any]:
         "hold_message": message if settled.hold else None,
         "hold_until": settled.hold_until,
         "session": None if settled.session_id is None else prose(settled.session_id),
+        "answer_by": None if settled.answer_seconds is None else now + settled.answer_seconds,
         "finished": now if settled.state in TERMINAL else None,
         "outcome": settled.outcome,
         "message": message,

@@ -39,9 +39,9 @@ from orchestrator.store.columns import (
     number,
     partial,
 )
-from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
+from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -147,6 +147,7 @@ tasks: Final = Table(
     partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=CLAIMED),
     partial("tasks_waiting", "run_at", where=WAITING),
     partial("tasks_held", "hold_until", where=HELD),
+    partial("tasks_unanswered", "answer_by", where=ASKED),
     partial("tasks_by_profile", "profile_id", where="profile_id IS NOT NULL"),
     partial("tasks_by_parent", "parent_id", "created_at", "id", where="parent_id IS NOT NULL"),
     Index("tasks_by_age", "created_at", "id"),

@@ -108,7 +108,13 @@ class Agents:
         """What an outcome means for the task, with what the agent used and how it was held to its profile."""
         session = report.session_id if report and report.transcript else None
         task = replace(claim.task, session_id=session) if report else claim.task
-        settlement = settle(task, outcome, now=self._clock(), jitter=self._random())
+        settlement = settle(
+            task,
+            outcome,
+            now=self._clock(),
+            jitter=self._random(),
+            answer_seconds=self._config.answer_seconds,
+        )
         return Ending(
             claim=claim,
             settlement=settlement,

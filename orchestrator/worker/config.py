@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from orchestrator.domain.lifecycle import MAX_LOSSES
+
+DAY: Final = 86400.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +25,8 @@ class WorkerConfig:
     heartbeat_seconds: float = 5.0
     max_losses: int = MAX_LOSSES
     """Attempts in a row that may be lost with their worker before a task is put aside."""
+    answer_days: float | None = None
+    """How long the answer to an agent's question is waited for; `None`: without end."""
     poll_seconds: float = 5.0
     """The slow look behind the wake-up by the database."""
     drain_seconds: float = 20.0
@@ -35,6 +40,10 @@ class WorkerConfig:
     batch_seconds: float = 0.25
     batch_messages: int = 128
     """What an agent says is stored when so much time went by or so many messages came."""
+
+    @property
+    def answer_seconds(self) -> float | None:
+        return None if self.answer_days is None else self.answer_days * DAY
 
     def __post_init__(self) -> None:
         if self.slots < 1:

@@ -43,6 +43,7 @@ from orchestrator.worker.running import Attempting, Attempts
 from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
 from orchestrator.worker.turn import Counsel, Order, Turned, turn
+from orchestrator.worker.unanswered import end_unanswered
 from orchestrator.worker.verdicts import SERVER_UNDEFINED, Verdicts, undefined
 
 log = structlog.get_logger()
@@ -300,6 +301,7 @@ class Worker:
             await asyncio.sleep(self._config.lease_seconds / 3)
             try:
                 await self._rescue.expired()
+                await end_unanswered(self._database)
             except DatabaseUnavailable as error:
                 log.warning("rescue.delayed", error=str(error))
             except Exception:  # one task that cannot be taken back must not end what runs here

@@ -29,6 +29,7 @@ STOPPED: Final[Mapping[str, str]] = {
     "api_failed": "The model's service failed in the middle of your work",
     "max_turns": "You had reached your limit of turns, and a person asked you to go on",
     "budget_spent": "You had spent your budget, and a person asked you to go on",
+    "asked": "You had asked a question that nobody answered, and a person asked you to go on without",
     "cancelled": "A person had cancelled the task, and asked for it again",
 }
 """What a resumed session is told of how it was stopped, by the outcome of the attempt it goes on from."""

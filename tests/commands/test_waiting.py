@@ -89,3 +89,11 @@ def test_labels_that_no_worker_has_are_named() -> None:
     assert codes(there) == ["queue"]
     both = replace(there, project=replace(PROJECT, requires=("arm",)))
     assert "label arm is" in next(iter(reasons(both, now=NOW))).message
+
+
+def test_a_question_says_until_when_it_is_waited_for() -> None:
+    asked = replace(TASK, state=TaskState.WAITING_INPUT, result="Which colour?", answer_by=NOW + 60)
+    (reason,) = reasons(replace(FACTS, task=asked), now=NOW)
+    assert (reason.until, reason.needs_person) == (NOW + 60, True)
+    assert "Which colour? Unless somebody answers, it fails at " in reason.message
+    assert reason.message.endswith("UTC, in 60 s.")

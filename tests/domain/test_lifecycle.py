@@ -31,6 +31,7 @@ def moves(task: Task) -> dict[str, Task]:
         "begin": lambda: lifecycle.begin(task, now=5),
         "rescue": lambda: lifecycle.rescue(task, now=5, losses=1, jitter=0),
         "answer": lambda: lifecycle.answer(task, now=5),
+        "lapse": lambda: lifecycle.lapse(task, now=5),
         "pause": lambda: lifecycle.pause(task, now=5),
         "resume": lambda: lifecycle.resume(task, now=5, dependencies_met=True),
         "retry": lambda: lifecycle.retry(task, now=5, dependencies_met=True),

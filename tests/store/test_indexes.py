@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
+from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 from orchestrator.store.database import Database
 
 TAKEN = "ORDER BY project_id, priority, created_at, id LIMIT 5"
@@ -19,6 +19,7 @@ QUERIES = {
     "tasks_of_schedules": f"SELECT id FROM tasks WHERE {OF_SCHEDULE} AND schedule_id = 's' "
     "ORDER BY created_at LIMIT 1",
     "tasks_scheduled": "SELECT id FROM tasks WHERE schedule_id = 's' AND scheduled_for = 5",
+    "tasks_unanswered": f"SELECT id FROM tasks WHERE {ASKED} AND answer_by <= 5",
     "tasks_by_project": f"SELECT id FROM tasks WHERE project_id = 'p0' {LISTED}",
     "tasks_by_state": f"SELECT id FROM tasks WHERE state = 'FAILED' {LISTED}",
     "tasks_by_age": f"SELECT id FROM tasks WHERE (created_at, id) < (5, 't') {LISTED}",

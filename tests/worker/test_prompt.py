@@ -118,3 +118,8 @@ def test_a_session_that_is_gone_leaves_questions_and_answers_to_the_next() -> No
     assert "Which brush?" not in told
     assert "Attempt 1" not in told, "having asked is no failure"
     assert told.index("Which colour?") < told.index("It broke.")
+
+
+def test_a_session_that_nobody_answered_is_told_so_when_a_person_retries_it() -> None:
+    told = prompt_of(attempt(1, "asked"), resume="/s.jsonl", questions=(asked(1, "Which colour?", None),))
+    assert told.startswith("You had asked a question that nobody answered, and a person asked you to go on")
