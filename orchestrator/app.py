@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import structlog
 
+from orchestrator import vault_here
 from orchestrator.commands import ids
-from orchestrator.commands.migration import migrate
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
-from orchestrator.domain.errors import Conflict, OrchestratorError
 from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.retention import Keep
@@ -40,7 +39,6 @@ from orchestrator.vault import duty
 from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.cycle import GitOptions, GitVault
 from orchestrator.vault.git.follow import follow_remote
-from orchestrator.vault.starter import RECORD, seed
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
@@ -91,12 +89,14 @@ async def opened(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_database(settings.database_url)
     try:
-        vault = VaultSync(database=database, root=settings.vault_path, candidate=_candidate(settings))
+        vault = VaultSync(
+            database=database, root=settings.vault_path, candidate=vault_here.candidate_of(settings)
+        )
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
         wanted = settings.vault.takes_over and not settings.vault_path.exists()
         if wanted and not (await database.read(documents.known)).documents:
-            await _begin_vault(settings)
-            await _first_look(vault)
+            await vault_here.begin(settings)
+            await vault_here.first_look(vault)
         known = gather_secrets(settings, env, rehearsal=rehearsal_url is not None)
         yield App(
             settings=settings,
@@ -126,11 +126,9 @@ async def running(
     and when it stops; that it is ready is said by whoever opens the last door. Raises what `opened` raises.
     """
     async with opened(settings, rehearsal_url=rehearsal_url) as app:
-        if _has_vault(settings):
-            if (settings.vault_path / RECORD).exists():
-                await asyncio.to_thread(seed, settings.vault_path)
-            await _bring_up_to_date(settings)
-            await _first_look(app.vault)
+        if vault_here.is_needed(settings):
+            await vault_here.bring_up_to_date(settings)
+            await vault_here.first_look(app.vault)
         # What held tasks may have been settings of this installation, such as a key that was missing.
         await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
@@ -149,42 +147,10 @@ async def running(
                     task.cancel()
 
 
-async def _begin_vault(settings: Settings) -> None:
-    """The configuration's own profiles come first, so that none of the starter vault stands in their way."""
-    if settings.agent_profiles is not None:
-        settings.vault_path.mkdir(parents=True, exist_ok=True)
-        await _bring_up_to_date(settings)
-    await asyncio.to_thread(seed, settings.vault_path)
-
-
-def _has_vault(settings: Settings) -> bool:
-    """A host whose vault is never to define the profiles needs none: the database has what the others say."""
-    return settings.vault.takes_over or settings.vault_path.exists()
-
-
-async def _bring_up_to_date(settings: Settings) -> None:
-    """Older documents, and profiles of the configuration. A vault that nobody may write is used as it is."""
-    given = settings.agent_profiles
-    try:
-        steps = await migrate(
-            home=settings.home,
-            vault=settings.vault_path,
-            entries=None if given is None else given.get_secret_value(),
-            now=time.time(),
-        )
-    except (OrchestratorError, OSError) as error:
-        log.warning("vault.migration_failed", error=str(error))
-        return
-    for step in steps:
-        if step.kind != "stray":  # the vault's first look says that
-            say = log.info if step.done else log.warning
-            say("vault.migrated" if step.done else "vault.not_migrated", path=step.path, step=step.message)
-
-
 def _duties(app: App, worker: str) -> list[tuple[str, Begin]]:
     """What goes on beside the worker of this id; each begins anew with every call."""
     duties: list[tuple[str, Begin]] = [("schedules", partial(_schedules, app, worker))]
-    if _has_vault(app.settings):
+    if vault_here.is_needed(app.settings):
         duties.append(("vault", partial(_vault_duty, app)))
     if app.settings.retention.enabled:
         duties.append(("retention", partial(_retention, app)))
@@ -195,7 +161,7 @@ def _duties(app: App, worker: str) -> list[tuple[str, Begin]]:
 
 
 def _vault_duty(app: App) -> Coroutine[Any, Any, None]:
-    candidate = _candidate(app.settings)
+    candidate = vault_here.candidate_of(app.settings)
     return on_duty(
         app.database,
         duty.NAME,
@@ -204,19 +170,6 @@ def _vault_duty(app: App) -> Coroutine[Any, Any, None]:
         lease_seconds=duty.LEASE_SECONDS,
         takes_over=candidate.takes_over,
     )
-
-
-def _candidate(settings: Settings) -> duty.Candidate:
-    return duty.Candidate(
-        holder=f"{settings.worker.name}:{settings.vault_path}", takes_over=settings.vault.takes_over
-    )
-
-
-async def _first_look(vault: VaultSync) -> None:
-    try:
-        await vault.run_once()
-    except Conflict as error:
-        log.info("vault.not_leading", message=str(error))
 
 
 async def _keep_the_vault(app: App, _duty: Duty) -> None:
@@ -290,7 +243,7 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
         database=app.database,
         sync=app.vault.run_once,
         git=app.git,
-        lead=partial(app.database.run, _lead, _candidate(app.settings)),
+        lead=partial(app.database.run, _lead, vault_here.candidate_of(app.settings)),
         host=host(app.settings, app.secrets, database=app.database.place),
         clock=clock,
         random=random,
