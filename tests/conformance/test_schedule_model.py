@@ -142,7 +142,7 @@ class Clockwork(RuleBasedStateMachine):
             made = [task.scheduled_for for task in self._tasks(name)]
             assert len(made) == len(set(made))
             fired, queued, skipped, missed = (told[name, kind] for kind in KINDS)
-            assert sorted(made) == sorted(one["scheduled_for"] for one in fired)
+            assert sorted(made) == [one["scheduled_for"] for one in fired], "in their order"
             waited = {one["scheduled_for"] for one in queued}
             waiting = set(self.database.read_sync(schedules.queued, name))
             assert waiting == waited - set(made)
