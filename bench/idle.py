@@ -1,6 +1,6 @@
 """What a worker costs that has nothing to do: `orchestrator up` without a task, its CPU time and its memory.
 
-    python bench/idle.py [--seconds 30]
+    python bench/idle.py [--seconds 30] [--command worker]
 
 Read from /proc, so Linux only. CPU is of one core, in user and kernel mode; what the process' own children
 (there are none when nothing runs) use is not in it.
@@ -24,17 +24,18 @@ SETTLE = 3.0
 BOUND = 60.0
 CPU_BAR = 0.5
 RSS_BAR = 80.0
+COMMANDS = {"up": ["up", "--no-screen"], "worker": ["worker"]}
 
 
 @contextmanager
-def worker(home: Path) -> Iterator[int]:
+def worker(home: Path, command: list[str]) -> Iterator[int]:
     """The process id of a worker that has started, in its own empty home."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8"}
     log = home / "log"
     program = [sys.executable, "-c", "from orchestrator.cli.main import main; main()"]
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            [*program, "up", "--no-screen"],
+            [*program, *command],
             env={**environment, "ORCHESTRATOR_HOME": str(home / "state"), "ORCHESTRATOR_API__PORT": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -73,8 +74,10 @@ def mebibytes(pid: int, field: str) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--seconds", type=float, default=30.0)
-    seconds = arguments.parse_args().seconds
-    with tempfile.TemporaryDirectory() as home, worker(Path(home)) as pid:
+    arguments.add_argument("--command", choices=COMMANDS, default="up")
+    given = arguments.parse_args()
+    seconds, command = given.seconds, COMMANDS[given.command]
+    with tempfile.TemporaryDirectory() as home, worker(Path(home), command) as pid:
         time.sleep(SETTLE)
         began, cpu, woken = time.monotonic(), cpu_seconds(pid), schedules(pid)
         time.sleep(seconds)
@@ -84,7 +87,7 @@ def main() -> None:
         threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     share = 100 * cpu / elapsed
     print(describe("psycopg", "starlette"))
-    print(f"{elapsed:.0f} s after settling for {SETTLE:.0f} s\n")
+    print(f"`{' '.join(command)}`, {elapsed:.0f} s after settling for {SETTLE:.0f} s\n")
     print(f"CPU      {share:6.2f} % of a core   (bar {CPU_BAR} %)   {'met' if share < CPU_BAR else 'MISSED'}")
     print(
         f"RSS      {rss:6.1f} MiB           (bar {RSS_BAR:.0f} MiB)   {'met' if rss < RSS_BAR else 'MISSED'}"

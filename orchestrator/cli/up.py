@@ -1,36 +1,32 @@
 """`orchestrator up`: everything in one process, until it is told to stop."""
 
 import asyncio
-import contextlib
 import os
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import RenderableType
 
-from orchestrator import __version__, app, logs
-from orchestrator.cli import api, hints, output, screen, signals
-from orchestrator.cli.daemon import door, rehearsal_at
+import orchestrator.cli.lean  # noqa: F401 - before all that logs
+from orchestrator import app, logs
+from orchestrator.cli import signals
+from orchestrator.cli.daemon import bound, door, rehearsal_at, serving
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
 from orchestrator.commands.use import Use
-from orchestrator.domain.errors import AlreadyExists, OrchestratorError
+from orchestrator.domain.errors import AlreadyExists
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.notify import notify
 from orchestrator.settings import Settings
-from orchestrator.store import events, workers
-from orchestrator.store import tasks as stored_tasks
-from orchestrator.store.database import Transaction
+from orchestrator.store import aside, events
 
-LOG = "orchestrator.log"
-"""In the home, while the terminal shows tasks."""
+if TYPE_CHECKING:
+    from orchestrator.cli.front import Front
+
 SAMPLE_PROJECT = "sample"
 SAMPLE_PROFILE = "reviewer"
 """Reads and changes nothing, so that it may look at the vault itself."""
@@ -71,65 +67,37 @@ def up(
 async def _run(
     loaded: Settings, *, rehearsing: bool, script: Path | None, sample: bool, visible: bool
 ) -> None:
-    shown = visible and not current().json
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(signals.stopping())
+        front = stack.enter_context(_front(loaded)) if visible else None
         logs.configure(
             style=loaded.log.format,
             level=loaded.log.level,
-            stream=stack.enter_context(_log_file(loaded)) if visible else sys.stderr,
+            stream=sys.stderr if front is None else front.stream,
         )
         # Before anything is claimed, migrated or written: a port in use ends it here.
-        listener = stack.enter_context(api.bound(loaded)) if loaded.api.enabled else None
+        listener = stack.enter_context(bound(loaded)) if loaded.api.enabled else None
         url = await stack.enter_async_context(rehearsal_at(script)) if rehearsing else None
-        if visible:
-            _print_header(loaded, url)
-        running = await stack.enter_async_context(
-            app.running(loaded, stop=stop, rehearsal_url=url, door=door)
+        if front is not None:
+            front.header(rehearsal_url=url, credentials=_credentials(loaded))
+        aside.migrate(loaded.database_url)
+        use = use_of(
+            await stack.enter_async_context(app.running(loaded, stop=stop, rehearsal_url=url, door=door))
         )
-        use = use_of(running)
         if listener is not None:
-            served = api.serving(use, loaded, listener, with_worker=True)
-            address = await stack.enter_async_context(served)
-            if visible:
-                _print_address(address)
+            address = await stack.enter_async_context(serving(use, loaded, listener, with_worker=True))
+            if front is not None:
+                front.address(address)
         notify("READY=1")
         last = await use.database.read(events.last_id)
         if sample:
             await _ask_for_sample(use)
-        if visible:
-            await screen.follow(use, last, stop.drain)
+        if front is not None:
+            await front.follow(use, last, stop.drain)
         await stop.drain.wait()
-        busy = shown and await _tell_stopping(use, loaded)
-    if shown:
-        output.console().print(output.text("stopped" if busy else "stopped; nothing was running", "dim"))
-
-
-async def _tell_stopping(use: Use, loaded: Settings) -> bool:
-    """What becomes of the attempts under way; whether there are any."""
-    try:
-        at_work = await use.database.read(_at_work)
-    except OrchestratorError:  # the worker drains without its database, and so does the screen
-        return True
-    if at_work:
-        them = "1 attempt has" if at_work == 1 else f"{at_work} attempts have"
-        grace = f"{loaded.worker.drain_seconds:g} s to end; what has not goes on with the next start"
-        output.console().print(output.text(f"stopping: {them} {grace}. Ctrl-C again ends it now", "dim"))
-    return at_work > 0
-
-
-def _at_work(tx: Transaction) -> int:
-    """How many attempts this very process has under way."""
-    here = socket.gethostname(), os.getpid()
-    ours = [row.id for row in workers.list_workers(tx) if (row.host, row.pid) == here]
-    return stored_tasks.count_claimed(tx, workers=ours)
-
-
-def _print_address(address: str) -> None:
-    if current().json:
-        output.print_json({"api": address}, indent=None)
-    else:
-        output.console().print(output.text(f"answers programs on {address}/api/v1, with a token\n", "dim"))
+        busy = front is not None and await front.stopping(use)
+    if front is not None:
+        front.stopped(busy=busy)
 
 
 def _credentials(loaded: Settings) -> bool:
@@ -137,13 +105,11 @@ def _credentials(loaded: Settings) -> bool:
     return not app.gather_secrets(loaded, os.environ).keys().isdisjoint(CREDENTIALS)
 
 
-@contextlib.contextmanager
-def _log_file(loaded: Settings) -> Iterator[TextIO]:
-    # Lazily, as a service that logs to stderr needs none of it.
-    from orchestrator.cli.log_file import LogFile  # noqa: PLC0415 - loaded only for the screen
+def _front(loaded: Settings) -> AbstractContextManager["Front"]:
+    # Lazily, as a service that logs to stderr shows nothing and needs no rich.
+    from orchestrator.cli import front  # noqa: PLC0415 - loaded only for the screen
 
-    with contextlib.closing(LogFile(loaded.home / LOG, most=loaded.log.file_bytes)) as file:
-        yield cast(TextIO, file)
+    return front.opened(loaded)
 
 
 async def _ask_for_sample(use: Use) -> None:
@@ -167,36 +133,3 @@ async def _ask_for_sample(use: Use) -> None:
             run_at=use.clock() + SAMPLE_DELAY,
         ),
     )
-
-
-def _print_header(loaded: Settings, rehearsal_url: str | None) -> None:
-    header = {
-        "version": __version__,
-        "home": str(loaded.home),
-        "vault": str(loaded.vault_path),
-        "log": str(loaded.home / LOG),
-        "rehearsal": rehearsal_url,
-    }
-    if current().json:
-        output.print_json(header, indent=None)
-        return
-    for part in _header(header, credentials=_credentials(loaded)):
-        output.console().print(part)
-
-
-def _header(header: dict[str, str | None], *, credentials: bool) -> Iterator[RenderableType]:
-    yield output.text(f"orchestrator {header['version']}", "bold")
-    yield output.facts((name, header[name]) for name in ("home", "vault", "log"))
-    if header["rehearsal"] is not None:
-        way = "" if credentials else "; set ANTHROPIC_API_KEY to use a model"
-        yield output.text(f"rehearsal: the answers come from a script{way}", "yellow")
-    elif not credentials:
-        yield output.text(
-            "no credentials: the model's service will refuse, and tasks are held. Set ANTHROPIC_API_KEY, "
-            f"or rehearse: {hints.typed('up --rehearse')}",
-            "yellow",
-        )
-    if (line := hints.elsewhere(Path(header["home"] or ""))) is not None:
-        yield output.text(f"in another terminal, first: {line}", "dim")
-    ask = hints.typed("task add 'what to do'")
-    yield output.text(f"ask for a task: {ask}; Ctrl-C stops", "dim")

@@ -8,14 +8,16 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+import orchestrator.cli.lean  # noqa: F401 - before all that logs
 from orchestrator import app as composition
 from orchestrator import logs
-from orchestrator.cli import api, signals
-from orchestrator.cli.daemon import door, rehearsal_at
+from orchestrator.cli import signals
+from orchestrator.cli.daemon import bound, door, rehearsal_at, serving
 from orchestrator.cli.menu import BELOW
 from orchestrator.cli.session import settings, use_of
 from orchestrator.notify import notify
 from orchestrator.settings import Settings
+from orchestrator.store import aside
 
 app: Final = App(name="worker", help_format="plaintext")
 
@@ -41,13 +43,14 @@ async def _run(loaded: Settings, *, answer: bool, rehearse: bool, script: Path |
     async with AsyncExitStack() as stack:
         stop = await stack.enter_async_context(signals.stopping())
         logs.configure(style=loaded.log.format, level=loaded.log.level, stream=sys.stderr)
-        listener = stack.enter_context(api.bound(loaded)) if answer else None
+        listener = stack.enter_context(bound(loaded)) if answer else None
         url = await stack.enter_async_context(rehearsal_at(script)) if rehearse else None
+        aside.migrate(loaded.database_url)
         running = await stack.enter_async_context(
             composition.running(loaded, stop=stop, rehearsal_url=url, door=door)
         )
         if listener is not None:
-            served = api.serving(use_of(running), loaded, listener, with_worker=True)
+            served = serving(use_of(running), loaded, listener, with_worker=True)
             await stack.enter_async_context(served)
         notify("READY=1")
         await stop.drain.wait()

@@ -202,7 +202,7 @@ def _open_sqlite(url: URL, place: str, *, create: bool) -> Database:
 
 
 def _bring_up_to_date(database: Database, *, allowed: bool) -> None:
-    if database.read_sync(_revision) == REVISION:
+    if database.read_sync(revision) == REVISION:
         return
     # Lazily, as Alembic takes a tenth of a second to load and nearly every start has nothing for it to do.
     from orchestrator.store import migrations  # noqa: PLC0415 - loaded only when there is work for it
@@ -220,7 +220,8 @@ def _bring_up_to_date(database: Database, *, allowed: bool) -> None:
         database.run_sync(migrations.upgrade)
 
 
-def _revision(tx: Connection) -> str | None:
+def revision(tx: Connection) -> str | None:
+    """The migration that the schema says it is at; `None` before the first."""
     if not inspect(tx).has_table("alembic_version"):
         return None
     return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
