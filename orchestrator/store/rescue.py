@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, select, text, true, update
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
@@ -139,6 +139,11 @@ def expired(tx: Connection, *, now: float) -> list[tuple[str, int]]:
 def held_by(tx: Connection, workers: Sequence[str]) -> list[tuple[str, int]]:
     """Claims of these workers, as (task, attempt)."""
     return _keys(tx, tasks.c.claimed_by.in_(workers))
+
+
+def claimed(tx: Connection) -> frozenset[tuple[str, int]]:
+    """Every claim there is, as (task, attempt)."""
+    return frozenset(_keys(tx, true()))
 
 
 def _keys(tx: Connection, condition: ColumnElement[bool]) -> list[tuple[str, int]]:

@@ -35,6 +35,7 @@ from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
 from orchestrator.worker.leash import Leash
+from orchestrator.worker.left_behind import LeftBehind
 from orchestrator.worker.providers import Providers
 from orchestrator.worker.recently import Recently
 from orchestrator.worker.refused import record_one_by_one
@@ -101,7 +102,14 @@ class Worker:
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
         self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
-        self._rescue = Rescue(row=self._row(), database=database, max_losses=config.max_losses, jitter=random)
+        left = LeftBehind(home=config.home, database=database, clean_up=registry.adapter.clean_up)
+        self._rescue = Rescue(
+            row=self._row(),
+            database=database,
+            left_behind=left,
+            max_losses=config.max_losses,
+            jitter=random,
+        )
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False

@@ -14,6 +14,7 @@ from orchestrator.store import duties, queue, rescue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import Rescued, Terms
 from orchestrator.store.workers import Worker as Row
+from orchestrator.worker.left_behind import LeftBehind
 
 log = structlog.get_logger()
 
@@ -26,11 +27,13 @@ class Rescue:
         *,
         row: Row,
         database: Database,
+        left_behind: LeftBehind,
         max_losses: int = MAX_LOSSES,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._row = row
         self._database = database
+        self._left_behind = left_behind
         self._max_losses = max_losses
         self._jitter = jitter
 
@@ -42,6 +45,7 @@ class Rescue:
         if dead:
             await self._take_back([row.id for row in dead])
         await self.expired()
+        await self._left_behind.of_all()
         return await self._database.run(_register, self._row)
 
     async def expired(self) -> int:
@@ -52,6 +56,7 @@ class Rescue:
         spared = await self._end_processes(found)
         rescued = await self._database.run(_rescue_expired, self._jitter(), self._max_losses, spared)
         self._tell(rescued)
+        await self._left_behind.of([(one.task_id, one.attempt) for one in rescued])
         return len(rescued)
 
     async def _take_back(self, dead: Sequence[str]) -> None:

@@ -34,6 +34,7 @@ async def work(given: dict[str, object]) -> None:
             database=database,
             registry=PlatformRegistry(base=base, adapter=ClaudeAdapter()),
             clock=lambda: time.time() + ahead,
+            secrets=given.get("secrets"),  # type: ignore[arg-type]
         )
         print("ready", flush=True)
         await worker.run(stop)

@@ -73,6 +73,10 @@ class ClaudeAdapter:
             task.cancel()
             await shielded(_gone(task))
 
+    def clean_up(self, attempt_directory: Path) -> None:
+        """Remove what has to go at the end of an attempt whose worker was killed before it. Blocks."""
+        clean_up(Places.below(str(attempt_directory)))
+
     async def _drive(self, run: Run, config: ClaudeAdapterConfig, context: TaskContext) -> None:
         """From the checks to the report. A fault of ours goes to whoever iterates."""
         cli: Cli | None = None
@@ -83,7 +87,7 @@ class ClaudeAdapter:
             try:
                 report = await self._launch(run, config, context, cli)
             finally:
-                await shielded(asyncio.to_thread(clean_up, context))
+                await shielded(asyncio.to_thread(clean_up, Places.of(context)))
             run.complete(report)
         except StartRefused as error:
             run.complete(never_started(NotStarted(message=str(error)), cli))
@@ -167,7 +171,7 @@ class ClaudeAdapter:
             )
             run.attach(talk, child)
             log.info("agent.started", pid=child.pid, cli=cli.version, containment=child.containment)
-            await _side_by_side(talk, starting, lambda: forget_servers(context))
+            await _side_by_side(talk, starting, lambda: forget_servers(places))
             await finish(child)
             run.detach(child)
         return talk

@@ -49,18 +49,17 @@ def prepare(context: TaskContext) -> None:
         ) from error
 
 
-def forget_servers(context: TaskContext) -> None:
+def forget_servers(places: Places) -> None:
     """Remove the file with the secrets of the servers: the agent has read it, or never will."""
     with contextlib.suppress(OSError):  # such as a disk that is read-only by now; the attempt is what counts
-        Path(Places.of(context).mcp_file).unlink(missing_ok=True)
+        Path(places.mcp_file).unlink(missing_ok=True)
 
 
-def clean_up(context: TaskContext) -> None:
+def clean_up(places: Places) -> None:
     """Remove what an attempt had outside its own directory, which is kept, and its secrets."""
-    forget_servers(context)
-    temporary = Places.of(context).temporary
-    if not temporary.startswith(f"{context.attempt_directory}/"):
-        shutil.rmtree(temporary, ignore_errors=True)
+    forget_servers(places)
+    if not places.temporary.startswith(f"{places.root}/"):
+        shutil.rmtree(places.temporary, ignore_errors=True)
 
 
 def _check_owned(directory: str) -> None:

@@ -16,6 +16,8 @@ there they can send each other messages."""
 class Places:
     """Absolute paths, each the attempt's own."""
 
+    root: str
+    """The attempt's directory."""
     home: str
     config: str
     """CLAUDE_CONFIG_DIR: transcripts, and tool results too big for a message."""
@@ -26,8 +28,13 @@ class Places:
 
     @classmethod
     def of(cls, context: TaskContext) -> Self:
-        root = context.attempt_directory
+        return cls.below(context.attempt_directory)
+
+    @classmethod
+    def below(cls, root: str) -> Self:
+        """Those of the attempt whose directory that is."""
         return cls(
+            root=root,
             home=f"{root}/home",
             config=f"{root}/claude",
             temporary=_temporary(root),

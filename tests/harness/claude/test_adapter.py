@@ -458,7 +458,7 @@ def test_a_log_that_is_none_says_nothing(tmp_path: Path, log: bytes) -> None:
     place = tmp_path / "home" / ".cache" / "claude-cli-nodejs" / "x" / "mcp-logs-notes"
     place.mkdir(parents=True)
     (place / "1.jsonl").write_bytes(log)
-    places = Places(home=str(tmp_path / "home"), config="", temporary="", launch="")
+    places = Places.below(str(tmp_path))
     assert last_words(places, ["notes"]) == {}
 
 
