@@ -102,14 +102,7 @@ class Worker:
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
         self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
-        left = LeftBehind(home=config.home, database=database, clean_up=registry.adapter.clean_up)
-        self._rescue = Rescue(
-            row=self._row(),
-            database=database,
-            left_behind=left,
-            max_losses=config.max_losses,
-            jitter=random,
-        )
+        self._rescue = self._rescuing(jitter=random)
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
@@ -314,6 +307,16 @@ class Worker:
                 log.warning("rescue.delayed", error=str(error))
             except Exception:  # one task that cannot be taken back must not end what runs here
                 log.exception("rescue.failed")
+
+    def _rescuing(self, jitter: Callable[[], float]) -> Rescue:
+        clean_up = self._registry.adapter.clean_up
+        return Rescue(
+            row=self._row(),
+            database=self._database,
+            left_behind=LeftBehind(home=self._config.home, database=self._database, clean_up=clean_up),
+            max_losses=self._config.max_losses,
+            jitter=jitter,
+        )
 
     def _row(self) -> Row:
         me = look_up(os.getpid())

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-USER, PASSWORD = "kim", "canary-of-the-git-host"
+USER, PASSWORD = "kim", "password-of-the-git-host"
 
 
 def certificate(place: Path) -> tuple[Path, Path]:

@@ -12,10 +12,10 @@ import pytest
 from orchestrator.worker.left_behind import LeftBehind
 
 WORKER = Path(__file__).parents[1] / "faults" / "worker_process.py"
-TOKEN = "canary-of-a-killed-worker"
+TOKEN = "token-of-a-killed-worker"
 
 
-def with_canary(home: Path) -> list[Path]:
+def with_token(home: Path) -> list[Path]:
     return [path for path in home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
@@ -45,14 +45,14 @@ def test_the_secrets_of_an_attempt_whose_worker_was_killed_go_with_the_next_star
     finally:
         killed.kill()
         killed.communicate()
-    assert [path.name for path in with_canary(lab.home)] == ["mcp.json"]
+    assert [path.name for path in with_token(lab.home)] == ["mcp.json"]
 
     async def next_start() -> None:
         async with lab.working():
             await lab.until(lambda: bool(lab.events(task_id, "task.rescued")))
 
     asyncio.run(next_start())
-    assert with_canary(lab.home) == []
+    assert with_token(lab.home) == []
 
 
 @pytest.mark.parametrize("at_work", [True, False])
