@@ -54,8 +54,8 @@ def test_whoever_loses_the_duty_stops_and_takes_it_again(database: Database) -> 
             fences.append(duty.fence)
             if len(fences) == 2:
                 return
-            await database.run(duties.release, "a")
             try:
+                await database.run(duties.release, "a")
                 await asyncio.Event().wait()
             finally:
                 stopped.set()
