@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# The same examples in every run, so that what fails here fails everywhere, and no time limit for one: how
+# long it takes is the machine's affair. HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=60, database=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 pytest_plugins = ["databases"]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -277,7 +278,9 @@ def test_the_doctor_says_what_is_missing_for_work_in_80_columns(cli, monkeypatch
     for name in CREDENTIALS:
         monkeypatch.delenv(name, raising=False)
     ran = cli("doctor")
-    assert max(map(len, ran.out.splitlines())) <= 80
+    # A command to be copied is not broken, wherever the program lies.
+    out = ran.out.replace(str(Path(sys.executable).with_name("orchestrator")), "orchestrator")
+    assert max(map(len, out.splitlines())) <= 80
     assert "not ready: there are no credentials" in ran.out
     assert "up --rehearse" in ran.out
     monkeypatch.setenv("ANTHROPIC_API_KEY", "x")

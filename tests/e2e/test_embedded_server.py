@@ -3,14 +3,15 @@
 import asyncio
 import json
 import secrets
-import stat
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -25,6 +26,7 @@ from orchestrator.rehearsal import Hang, Reply, Request, Rule, Script, Server, T
 from orchestrator.settings import load
 from orchestrator.store import events
 from orchestrator.store.outbox import Topic
+from orchestrator.worker.embedded import Address
 from orchestrator.worker.stop import Stop
 
 pytestmark = pytest.mark.real_cli
@@ -62,7 +64,7 @@ def cli(request: pytest.FixtureRequest) -> str:
 class Lab:
     use: Use
     endpoint: Server
-    home: Path
+    ear: "Ear"
 
     async def ask(self, prompt: str, profile: str = "helper") -> str:
         created = await tasks.create_task(
@@ -84,12 +86,71 @@ class Lab:
         stored = await self.use.database.read(events.after, 0, task_id=task_id, kinds=(kind,))
         return [one.event for one in stored]
 
-    def server_of(self, task_id: str, attempt: int = 1) -> Mapping[str, Any]:
-        """Our server as the agent's own file has it, the token included."""
-        (found,) = (self.home / "attempts" / task_id / str(attempt)).rglob("mcp*.json")
-        assert stat.S_IMODE(found.stat().st_mode) == 0o600
-        entry: Mapping[str, Any] = json.loads(found.read_text())["mcpServers"]["agent-queue"]
-        return entry
+    async def server_of(self, number: int = 1) -> Mapping[str, Any]:
+        """Our server as the agent of the `number`th attempt was given it, the token included: as it calls."""
+        async with asyncio.timeout(BOUND):
+            while len(self.ear.tokens) < number:
+                await self.ear.wait()
+        return {"url": self.ear.url, "headers": {"Authorization": self.ear.tokens[number - 1]}}
+
+
+class Ear:
+    """Stands between agents and our server, and hears their tokens: they are in no file that stays."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.url = ""
+        self._more = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._more.wait()
+        self._more.clear()
+
+    @asynccontextmanager
+    async def between(self, door: AbstractAsyncContextManager[Address]) -> AsyncIterator[Address]:
+        async with door as address, AsyncExitStack() as stack:
+
+            async def nearer() -> str:
+                if not self.url:
+                    there = urlsplit(await address())
+                    serve = partial(self._pass_on, there.netloc)
+                    server = await stack.enter_async_context(await asyncio.start_server(serve, "127.0.0.1"))
+                    here = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                    self.url = there._replace(netloc=here).geturl()
+                return self.url
+
+            yield nearer
+
+    async def _pass_on(self, there: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = there.rpartition(":")
+        answers, asks = await asyncio.open_connection(host, int(port))
+        here = urlsplit(self.url).netloc
+        back = asyncio.create_task(self._copy(answers, writer))
+        try:
+            while chunk := await reader.read(1 << 16):
+                for line in chunk.split(b"\r\n"):
+                    name, _, value = line.partition(b": ")
+                    if name.lower() == b"authorization" and (said := value.decode()) not in self.tokens:
+                        self.tokens.append(said)
+                        self._more.set()
+                asks.write(chunk.replace(here.encode(), there.encode()))
+                await asks.drain()
+        except ConnectionError:
+            pass
+        finally:
+            asks.close()
+            await back
+
+    @staticmethod
+    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while chunk := await reader.read(1 << 16):
+                writer.write(chunk)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
@@ -105,18 +166,19 @@ async def laboratory(home: Path, cli: str, script: Script) -> AsyncIterator[Lab]
     def use_of(opened: app.App) -> Use:
         return app.use(opened, clock=time.time, random=lambda: secrets.randbits(40))
 
+    ear = Ear()
     async with (
         rehearsal.serve(script) as endpoint,
         app.running(
             settings,
             stop=Stop(),
             rehearsal_url=endpoint.url,
-            door=lambda opened: mcp_listener.on_demand(use_of(opened)),
+            door=lambda opened: ear.between(mcp_listener.on_demand(use_of(opened))),
         ) as opened,
     ):
         use = use_of(opened)
         await projects.create_project(use, projects.CreateProject(id="acme", name="Acme"))
-        yield Lab(use=use, endpoint=endpoint, home=home)
+        yield Lab(use=use, endpoint=endpoint, ear=ear)
 
 
 def call(tool: str, **arguments: Any) -> Reply:
@@ -211,7 +273,7 @@ def test_a_question_gives_the_slot_back_and_the_session_goes_on_with_the_answer(
             assert waiting.task.claimed_by is None
             assert [one.question for one in waiting.questions] == ["Which colour?"]
             assert waiting.attempts[0].outcome == "asked"
-            spent = await asyncio.to_thread(direct, lab.server_of(task_id), "get_task", task_id=task_id)
+            spent = await asyncio.to_thread(direct, await lab.server_of(), "get_task", task_id=task_id)
             assert spent.status_code == 401
             await answers.answer_task(lab.use, answers.AnswerTask(task_id=task_id, answer="Blue"))
             ended = await lab.until(task_id)
@@ -274,8 +336,7 @@ def test_a_token_is_good_for_its_own_attempt_and_as_long_as_that_lasts(tmp_path:
         async with laboratory(tmp_path / "state", cli, script) as lab:
             one = await lab.ask("Hold on")
             await lab.endpoint.wait_for_request(1, timeout=BOUND)
-            server = lab.server_of(one)
-            assert server["alwaysLoad"] is True
+            server = await lab.server_of()
             during = await asyncio.to_thread(direct, server, "list_tasks")
             allowed = await asyncio.to_thread(direct, server, "get_task", task_id=one)
             other = await asyncio.to_thread(direct, server, "get_task", task_id=await lab.ask("x", "narrow"))

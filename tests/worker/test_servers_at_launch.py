@@ -183,6 +183,7 @@ def answers(lab, task_id: str) -> str:
         ("list_available_tools", {}),
         ("list_tokens", {}),
         ("vault_status", {}),
+        ("preview_schedule", {"cron": "0 9 * * *"}),
         ("doctor", {}),
     ]
     listed = {name for name, _ in commands}
