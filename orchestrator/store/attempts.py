@@ -40,9 +40,16 @@ def begin(
     return task
 
 
-def append_messages(tx: Connection, claim: Claim, messages: Sequence[AgentMessage]) -> None:
-    """Store what the agent said since the last call. Raises LeaseLost when the attempt is over for us."""
+def append_messages(
+    tx: Connection, claim: Claim, messages: Sequence[AgentMessage], *, again: bool = False
+) -> None:
+    """Store what the agent said since the last call; `again` when the last call may have stored it and the
+    word of that was lost. Raises LeaseLost when the attempt is over for us."""
     _check_open(tx, claim)
+    if again:
+        here = (attempt_messages.c.task_id == claim.task.id) & (attempt_messages.c.number == claim.attempt)
+        last = tx.execute(select(func.max(attempt_messages.c.sequence)).where(here)).scalar()
+        messages = [one for one in messages if last is None or one.sequence > last]
     rows = [
         {
             "task_id": claim.task.id,

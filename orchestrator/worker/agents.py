@@ -241,8 +241,8 @@ class Agents:
         shown = {**context.secrets} if not config.rehearsal else _without(context.secrets, config.credentials)
         mask = Mask(shown.values())
 
-        async def store(messages: Sequence[AgentMessage]) -> None:
-            await self._database.run(attempts.append_messages, claim, messages)
+        async def store(messages: Sequence[AgentMessage], again: bool) -> None:
+            await self._database.run(attempts.append_messages, claim, messages, again=again)
 
         adapter = self._registry.adapter_for(config.effective.harness)
         batches = {"seconds": self._config.batch_seconds, "most": self._config.batch_messages}

@@ -56,6 +56,8 @@ DUE_SECONDS = 0.5
 """How often a busy worker looks for tasks whose time has come; an idle one wakes exactly then."""
 
 
+AWAY = "The database could not be reached when the attempt began; the task goes on later."
+
 RETRY_SECONDS = 0.5
 """While a worker that drains cannot record its last attempts."""
 
@@ -220,6 +222,9 @@ class Worker:
                 raise
         except LeaseLost:
             log.warning("lease.lost", task_id=claim.task.id, attempt=claim.attempt)
+        except DatabaseUnavailable as error:  # not the task's fault: it is taken up when the database is back
+            log.warning("attempt.put_off", task_id=claim.task.id, attempt=claim.attempt, error=str(error))
+            ending = self._agents.ending(claim, Interrupted(message=AWAY))
         except Exception as error:
             log.exception("attempt.fault", task_id=claim.task.id, attempt=claim.attempt)
             ending = self._agents.ending(claim, WorkerFault(message=_fault(error)))

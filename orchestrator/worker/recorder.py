@@ -10,7 +10,8 @@ import structlog
 from orchestrator.domain.attempt import AgentMessage
 from orchestrator.domain.errors import DatabaseUnavailable
 
-Store = Callable[[Sequence[AgentMessage]], Awaitable[None]]
+Store = Callable[[Sequence[AgentMessage], bool], Awaitable[None]]
+"""Stores a batch; the flag says that it may be stored already, as the last try ended without an answer."""
 
 RETRY_SECONDS = 1.0
 """While the database is away. The lease ends this: a worker that cannot extend it gives the attempt up."""
@@ -45,14 +46,17 @@ class Recorder:
         """Store what waits. Tries for as long as the database is away; raises LeaseLost when the attempt is
         over for us."""
         async with self._storing:
+            again = False
             while self._waiting:
                 batch = self._waiting[: self._most]
                 try:
-                    await self._store(batch)
+                    await self._store(batch, again)
                 except DatabaseUnavailable as error:
                     log.warning("messages.delayed", error=str(error), waiting=len(self._waiting))
                     await asyncio.sleep(RETRY_SECONDS)
+                    again = True
                     continue
+                again = False
                 del self._waiting[: len(batch)]
             if not self._closed:
                 self._some.clear()

@@ -42,6 +42,8 @@ Without a script it answers "done". Steps (`name` or `name=value`), carried out 
   close_stdout         close stdout and live on until a signal comes
   flood_stderr=BYTES   that much on stderr
   flood_stdout=BYTES   that much on stdout, in lines of about 1 KiB
+  eat=MEBIBYTES        that much memory, all of it touched
+  fill=MEBIBYTES       a file of that size in the working directory
   touch=PATH           create this file (tell a test that the script got here)
   write=PATH:TEXT      write a file
   leak                 say, and print on stderr, every value of the environments and headers of its servers
@@ -479,6 +481,14 @@ class Agent:
         block = LINE * 64
         for _ in range(int(value) // len(block) + 1):
             self.write(block)
+
+    def do_eat(self, value):
+        self.eaten = b"x" * (int(value) << 20)
+
+    def do_fill(self, value):
+        with open("filled", "wb") as file:
+            for _ in range(int(value)):
+                file.write(b"x" * (1 << 20))
 
     def do_touch(self, value):
         with open(value, "a", encoding="utf-8"):

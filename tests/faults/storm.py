@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,12 +20,15 @@ import psutil
 from sqlalchemy import text
 
 from orchestrator.domain.project import Project
-from orchestrator.domain.task import NewTask
-from orchestrator.store import projects, tasks
+from orchestrator.domain.task import NewTask, TaskState
+from orchestrator.store import projects, tasks, workers
 from orchestrator.store.database import Database, Transaction
 
 BACKLOG = 12
 """Tasks that wait at any time, so that no worker is idle when it is killed."""
+
+FOLLOWS = {"completed": "task.completed", "lost": "task.rescued", "interrupted": "task.snoozed"}
+"""What is said of a task when an attempt has ended so; of any other it is that another follows."""
 
 TIMES = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "poll_seconds": 0.5, "drain_seconds": 10.0}
 
@@ -108,27 +111,32 @@ class Storm:
     seed: int = 1
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     asked: int = 0
+    excepted: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        fields = {"max_concurrent": self.limit, "created_at": 1.0, "updated_at": 1.0}
+        project = Project(id=self.prefix, name=self.prefix, **fields)  # type: ignore[arg-type]
+        self.database.run_sync(projects.create, project)
 
     def rage(self, kills: int, *, pause: float = 0.6) -> Found:
         """Kill a worker at a random instant, `kills` times, and put another in its seat; then let one worker
         for each seat finish what is left."""
         begun, random = time.monotonic(), Random(self.seed)
-        fields = {"max_concurrent": self.limit, "created_at": 1.0, "updated_at": 1.0}
-        project = Project(id=self.prefix, name=self.prefix, **fields)  # type: ignore[arg-type]
-        self.database.run_sync(projects.create, project)
-        seats = [self._worker() for _ in range(self.seats)]
+        self.begin()
+        seats = [self.nursery.fork() for _ in range(self.seats)]
         for _ in range(kills):
-            self._feed()
+            self.feed()
             time.sleep(random.uniform(0.0, pause))
             seat = random.randrange(self.seats)
             seats[seat].kill()
-            seats[seat] = self._worker()
-        with contextlib.suppress(AssertionError):  # what is left is among the faults
-            until(lambda: self._left() == 0, 120)
+            seats[seat] = self.nursery.fork()
+        faults = self.finish()
         for one in seats:
             one.send(signal.SIGTERM)
-        still = [one.pid for one in seats if not one.gone(20)]
-        faults = [f"worker {pid} did not stop" for pid in still] + self.faults()
+        faults += [f"worker {one.pid} did not stop" for one in seats if not one.gone(20)]
+        return self.found(kills, begun, faults)
+
+    def found(self, kills: int, begun: float, faults: Sequence[str]) -> Found:
         return Found(
             kills=kills,
             tasks=self.asked,
@@ -137,32 +145,58 @@ class Storm:
             faults=tuple(faults),
         )
 
-    def ask(self, script: str) -> str:
+    def ask(self, script: str, *, anyhow: bool = False, **fields: Any) -> str:
+        """One more task; one that may end `anyhow` is not looked at when all is over."""
         self.asked += 1
         task_id = f"{self.prefix}-{self.asked:06}"
-        wanted = NewTask(project_id=self.prefix, title=task_id, prompt=f"FAKE[{script}]")
-        self.database.run_sync(tasks.create, wanted, task_id=task_id, now=time.time())
+        given = {"project_id": self.prefix, "title": task_id, "prompt": f"FAKE[{script}]", "max_attempts": 50}
+        self.database.run_sync(tasks.create, NewTask(**{**given, **fields}), task_id=task_id, now=time.time())
+        if anyhow:
+            self.excepted.add(task_id)
         return task_id
+
+    def feed(self) -> None:
+        for _ in range(BACKLOG - len(self._left())):
+            self.ask(self.script)
+
+    def finish(self, seconds: float = 120) -> list[str]:
+        """Wait until all is over, and say what should not be."""
+        with contextlib.suppress(AssertionError):  # what is left is among the faults
+            until(lambda: not self._left(), seconds)
+        return self.faults()
+
+    def state(self, task_id: str) -> TaskState | None:
+        task = self.database.read_sync(tasks.get, task_id)
+        return task.state if task else None
+
+    def drain(self) -> None:
+        """By command, as a person would from any host."""
+        for one in self.database.read_sync(workers.list_workers):
+            self.database.run_sync(workers.ask_to_drain, one.id)
+
+    def first_outcome(self, task_id: str, seconds: float) -> str | None:
+        def outcome() -> str | None:
+            query = text("SELECT outcome FROM attempts WHERE task_id = :id AND number = 1")
+            return self.database.read_sync(lambda tx: tx.execute(query, {"id": task_id}).scalar())
+
+        with contextlib.suppress(AssertionError):
+            until(lambda: outcome() is not None, seconds)
+        return outcome()
 
     def faults(self) -> list[str]:
         """Everything that should not be."""
         read = self.database.read_sync
         return [
-            *read(_not_ended_once),
+            *(one for one in read(_not_ended_once) if not self.excepted & set(one.split(" "))),
             *read(_events_not_once),
             *read(_attempts_beyond, self.prefix, self.limit),
             *left_over(self.prefix),
         ]
 
-    def _worker(self) -> Victim:
-        return self.nursery.fork()
-
-    def _feed(self) -> None:
-        for _ in range(BACKLOG - self._left()):
-            self.ask(self.script)
-
-    def _left(self) -> int:
-        return self._count("SELECT count(*) FROM tasks WHERE state IN ('READY', 'ASSIGNED', 'IN_PROGRESS')")
+    def _left(self) -> list[str]:
+        query = text("SELECT id FROM tasks WHERE state IN ('READY', 'ASSIGNED', 'IN_PROGRESS')")
+        waiting = self.database.read_sync(lambda tx: list(tx.execute(query).scalars()))
+        return [task_id for task_id in waiting if task_id not in self.excepted]
 
     def _count(self, query: str) -> int:
         return self.database.read_sync(lambda tx: int(tx.execute(text(query)).scalar_one()))
@@ -203,7 +237,7 @@ def _not_ended_once(tx: Transaction) -> list[str]:
         "FROM tasks t LEFT JOIN attempts a ON a.task_id = t.id GROUP BY t.id, t.state, t.result, t.attempt"
     )
     return [
-        f"task {row[0]}: {tuple(row[1:])}"
+        f"task {row[0]} : {tuple(row[1:])}"
         for row in tx.execute(query)
         if tuple(row[1:5]) != ("COMPLETED", "whole", 1, 0) or not row[5] == row[6] == row[7]
     ]
@@ -220,7 +254,7 @@ def _events_not_once(tx: Transaction) -> list[str]:
         if profile_id is not None:
             wanted[subject, "profile.applied"] += 1
             wanted[f"task/{task_id}", "attempt.started"] += 1
-        wanted[f"task/{task_id}", "task.rescued" if outcome == "lost" else f"task.{outcome}"] += 1
+        wanted[f"task/{task_id}", FOLLOWS.get(outcome, "task.retry_scheduled")] += 1
     for (task_id,) in tx.execute(text("SELECT id FROM tasks")):
         wanted[f"task/{task_id}", "task.created"] += 1
     ours = {key: count for key, count in said.items() if key[0].startswith("task/")}

@@ -6,6 +6,7 @@ begins after milliseconds, where a fresh one takes most of a second.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from orchestrator import logs
 from orchestrator.harness.claude.adapter import ClaudeAdapter
 from orchestrator.harness.claude.config import ClaudeAdapterConfig, Timers
 from orchestrator.harness.platform import PlatformRegistry
@@ -24,6 +26,7 @@ from orchestrator.worker.stop import Stop
 
 
 async def work(given: dict[str, object]) -> None:
+    logs.configure(style="json", stream=sys.stdout)
     stop = Stop()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     base = ClaudeAdapterConfig(cli_path=str(given["cli"]), timers=Timers(start=15, stall=15, drain=5))
@@ -36,7 +39,8 @@ async def work(given: dict[str, object]) -> None:
             clock=lambda: time.time() + ahead,
             secrets=given.get("secrets"),  # type: ignore[arg-type]
         )
-        print("ready", flush=True)
+        with contextlib.suppress(OSError):
+            print("ready", flush=True)
         await worker.run(stop)
 
 
@@ -52,7 +56,6 @@ def nursery() -> None:
                 os.dup2(log, number)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             asyncio.run(work(given))
-            sys.stdout.flush()
             os._exit(0)
         print(child, flush=True)
 
