@@ -16,7 +16,7 @@ settings.register_profile("same", derandomize=True, deadline=None, max_examples=
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-pytest_plugins = ["databases"]
+pytest_plugins = ["databases", "known_events"]
 
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 

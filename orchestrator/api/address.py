@@ -3,8 +3,12 @@
 import ipaddress
 import socket
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.domain.errors import ConfigurationError
+
+STUCK_SECONDS: Final = 30.0
+"""A connection whose other end takes nothing for so long is given up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +39,7 @@ def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _give_up_on_the_stuck(listener)
         listener.bind((host, port))
     except OSError as error:
         listener.close()
@@ -45,3 +50,10 @@ def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
+
+
+def _give_up_on_the_stuck(listener: socket.socket) -> None:
+    """Closing a connection waits for what was written to be taken, which who never reads does not do; so the
+    system is told how long it may wait. What is accepted here inherits it."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # elsewhere than on Linux it waits for the other end's death
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STUCK_SECONDS * 1000))

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.api import address
 from orchestrator.api.events import Dropped, Hub, Message, Subscription
 from orchestrator.api.problems import Refused, refuse
 from orchestrator.api.security import person
@@ -19,8 +20,6 @@ T = TypeVar("T")
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """A comment after so long without an event, so that proxies keep the connection and we notice its end."""
-STUCK_SECONDS: Final = 30.0
-"""A connection that takes nothing for so long is given up."""
 PARAMETERS: Final = ("type", "project", "task", "after")
 
 _GOING_AWAY: Final = 1001
@@ -149,5 +148,5 @@ async def _gone(receive: Receive) -> "AsyncIterator[asyncio.Task[None]]":
 
 
 async def _within(sending: Awaitable[T]) -> T:
-    async with asyncio.timeout(STUCK_SECONDS):
+    async with asyncio.timeout(address.STUCK_SECONDS):
         return await sending

@@ -76,19 +76,15 @@ def lapse(tx: Connection, *, now: float) -> list[Task]:
     One that somebody answers at this moment is left alone."""
     query = _OVERDUE.order_by(tasks.c.answer_by).limit(AT_ONCE).with_for_update(skip_locked=True)
     found = [task_of(row) for row in tx.execute(query, {"now": now})]
-    ended = [
-        save(
-            tx,
-            task,
-            lifecycle.lapse(task, now=now),
-            "task.failed",
-            attempt=task.attempt,
-            outcome=NOT_ANSWERED,
-        )
-        for task in found
-    ]
+    ended = [_lapsed(tx, task, now) for task in found]
     dependencies.after_ending(tx, [task.id for task in ended], now=now)
     return ended
+
+
+def _lapsed(tx: Connection, task: Task, now: float) -> Task:
+    new = lifecycle.lapse(task, now=now)
+    facts = {"attempt": task.attempt, "outcome": NOT_ANSWERED, "message": new.result}
+    return save(tx, task, new, "task.failed", **facts)
 
 
 def get(tx: Connection, task_id: str, attempt: int) -> Question | None:

@@ -2,26 +2,40 @@
 
 import asyncio
 import json
+import select
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from orchestrator.api import address
 from orchestrator.api import events as hubs
 from orchestrator.domain.cloud_event import Wanted
 from orchestrator.domain.event import Event
 from orchestrator.store import events
 
+pytestmark = pytest.mark.made_up_events
+
 BOUND = 20.0
 
 
-async def announce(api, count: int = 1, *, kind: str = "task.tested", project: str = "acme") -> int:
+async def announce(
+    api, count: int = 1, *, kind: str = "task.tested", project: str = "acme", **data: str
+) -> int:
     """Records events; returns the id of the last one."""
     facts = [
-        Event(kind=kind, subject=f"task/t{n}", at=1.5, data={"n": n}, project_id=project, task_id=f"t{n}")
+        Event(
+            kind=kind,
+            subject=f"task/t{n}",
+            at=1.5,
+            data={"n": n, **data},
+            project_id=project,
+            task_id=f"t{n}",
+        )
         for n in range(count)
     ]
     await api.use.database.run(lambda tx: events.append(tx, *facts))
@@ -71,6 +85,11 @@ def websocket(api, query: str = "", **more):
     )
 
 
+async def heard(socket_) -> int:
+    """The id of the next event."""
+    return int(json.loads(await asyncio.wait_for(socket_.recv(), BOUND))["id"])
+
+
 def test_both_streams_tell_the_same_cloud_events(with_api) -> None:
     async def test(api) -> None:
         async with following(api) as stream, websocket(api) as socket:
@@ -105,6 +124,8 @@ def test_whoever_resumes_from_his_last_id_misses_nothing_and_hears_nothing_twice
         assert seen == list(range(first, last + 6))
         async with following(api, "?after=0", Last_Event_ID=str(last + 3)) as stream:
             assert [int((await stream.next())["id"]) for _ in range(2)] == [last + 4, last + 5]
+        async with websocket(api, f"?after={first - 1}") as socket_:
+            assert [await heard(socket_) for _ in range(1205)] == seen
 
     with_api(test)
 
@@ -124,12 +145,15 @@ def test_each_reader_hears_only_what_he_asked_for(with_api) -> None:
                 told = json.loads((await stream.next())["data"])
                 wanted = ("task.tested", "t1") if "task=t1" in query else ("profile.changed", "t0")
                 assert (told["type"], told["taskid"]) == wanted
+            async with websocket(api, f"{query}&after={start - 3}") as also:
+                assert json.loads(await asyncio.wait_for(also.recv(), BOUND)) == told
             # The same while they happen.
-            async with following(api, query) as stream:
+            async with following(api, query) as stream, websocket(api, query) as also:
                 await announce(api, 3)
                 await announce(api, 1, kind="profile.changed", project="other")
                 told = json.loads((await stream.next())["data"])
                 assert (told["type"], told["taskid"]) == wanted
+                assert json.loads(await asyncio.wait_for(also.recv(), BOUND)) == told
         assert before < start
 
     with_api(test)
@@ -170,6 +194,66 @@ def test_a_dropped_reader_is_told_where_to_resume(with_api, monkeypatch: pytest.
                 await asyncio.wait_for(socket.recv(), BOUND)
             assert closed.value.rcvd.code == 1013
             assert json.loads(closed.value.rcvd.reason) == {"dropped": True, "after": first}
+
+    with_api(test)
+
+
+def never_read(api, path: str, *more: str) -> socket.socket:
+    """A connection that asks for events and takes none of them; it takes no more than a few at once."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", api.port))
+    said = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in api.headers.items()), *more]
+    client.sendall("\r\n".join([*said, "", ""]).encode())
+    return client
+
+
+UPGRADE = (
+    "connection: Upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+def cut_off(client: socket.socket) -> bool:
+    """Whether the other end gave the connection up, unread as it is: then its system answers what is sent
+    with a reset. It says nothing by itself, since it has stopped expecting to be heard."""
+    poll = select.poll()
+    poll.register(client, 0)
+    until = time.monotonic() + BOUND
+    while time.monotonic() < until:
+        with suppress(OSError):
+            client.send(b"\0")
+        if poll.poll(100):
+            return True
+    return False
+
+
+def test_who_never_reads_is_cut_off_and_delays_nobody(with_api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "QUEUE", 20)
+    monkeypatch.setattr(address, "STUCK_SECONDS", 1.0)
+
+    async def subscribers(api) -> bytes:
+        text = (await api.ask("GET", "/metrics")).body
+        return text.partition(b"\norchestrator_event_subscribers ")[2].split()[0]
+
+    async def test(api) -> None:
+        asleep = [
+            await asyncio.to_thread(never_read, api, "/api/v1/events"),
+            await asyncio.to_thread(never_read, api, "/api/v1/ws", *UPGRADE),
+        ]
+        async with following(api) as stream:
+            while await subscribers(api) != b"3.0":
+                pass
+            for _ in range(40):
+                last = await announce(api, 5, filler="x" * 50_000)
+                for n in range(5):
+                    assert (await stream.next())["id"] == str(last - 4 + n)
+            for client in asleep:
+                assert await asyncio.to_thread(cut_off, client)
+                client.close()
+            assert await subscribers(api) == b"1.0"
 
     with_api(test)
 

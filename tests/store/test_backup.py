@@ -28,6 +28,8 @@ from orchestrator.store import events, projects
 from orchestrator.store.backup import Copy
 from orchestrator.store.database import Database, open_database
 
+pytestmark = pytest.mark.made_up_events
+
 NOW = 1_800_000_000.0
 
 

@@ -14,6 +14,8 @@ from orchestrator.store.columns import Json, Prose
 from orchestrator.store.database import Database, open_database
 from orchestrator.store.tables import events as table
 
+pytestmark = pytest.mark.made_up_events
+
 
 def fact(kind: str = "task.created", **fields: object) -> Event:
     return Event(**{"kind": kind, "subject": "task/t", "at": 1.5, **fields})  # type: ignore[arg-type]

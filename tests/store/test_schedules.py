@@ -229,7 +229,7 @@ def test_an_edit_makes_a_condition_that_is_being_asked_count_no_more(database, m
     schedule = make(condition=("true",))
     check = fire(database, schedule, NOW + MINUTE)
     assert check is not None
-    database.run_sync(schedules.update, replace(schedule, condition=None))
+    database.run_sync(schedules.update, replace(schedule, condition=None), fields=[])
     assert not checked(database, check, run=True, now=NOW + MINUTE)
     fire(database, schedule, NOW + MINUTE)
     assert len(made(database)) == 1
@@ -302,6 +302,6 @@ def test_references_are_checked_and_a_deleted_profile_is_cleared(database, make)
     with pytest.raises(AlreadyExists):
         make(id=schedule.id)
     database.run_sync(profiles.create_profile, AgentProfile(id="reviewer", name="R"), now=NOW)
-    database.run_sync(schedules.update, replace(schedule, profile_id="reviewer"))
+    database.run_sync(schedules.update, replace(schedule, profile_id="reviewer"), fields=[])
     database.run_sync(profiles.delete_profile, "reviewer")
     assert known(database, schedule).profile_id is None

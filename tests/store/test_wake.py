@@ -22,6 +22,8 @@ from orchestrator.store.outbox import Topic, mark_changed
 from orchestrator.store.wake import Listener
 from orchestrator.store.wake_sqlite import POLL_SECONDS
 
+pytestmark = pytest.mark.made_up_events
+
 SOON = 5.0
 FACT = Event(kind="task.created", subject="task/t", at=1.0)
 
