@@ -12,6 +12,9 @@ from orchestrator.store.tables import workers
 SEEN_SECONDS: Final = 60.0
 """A worker that was not heard of for this long is taken to be gone."""
 
+FORGOTTEN_SECONDS: Final = 86400.0
+"""One that was not heard of for a day is not listed any more; its host may be gone for good."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
@@ -73,6 +76,12 @@ def asked_to_drain(tx: Connection, worker_id: str) -> bool:
 
 def leave(tx: Connection, worker_id: str) -> None:
     tx.execute(delete(workers).where(workers.c.id == worker_id))
+
+
+def forget(tx: Connection, *, now: float) -> int:
+    """Drop the rows of those that went away without a word long ago. Returns how many there were."""
+    old = workers.c.seen_at < now - FORGOTTEN_SECONDS
+    return tx.execute(delete(workers).where(old)).rowcount
 
 
 def list_workers(tx: Connection) -> list[Worker]:

@@ -95,6 +95,7 @@ def alive(row: Row) -> bool:
 
 def _register(tx: Transaction, row: Row) -> float:
     now = queue.clock(tx)
+    workers.forget(tx, now=now)
     workers.register(tx, replace(row, started_at=now, seen_at=now))
     return now
 

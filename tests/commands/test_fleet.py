@@ -39,6 +39,14 @@ def test_workers_are_listed_with_what_they_run_and_drained_by_the_beginning_of_t
             bench.do(drain_worker, DrainWorker(worker=nobody))
 
 
+def test_a_worker_that_went_away_long_ago_is_forgotten(bench) -> None:
+    register(bench, "old-1")
+    bench.use.database.run_sync(workers.forget, now=bench.now + 3600)
+    assert not bench.do(list_workers, ListWorkers()).workers[0].draining
+    assert bench.use.database.run_sync(workers.forget, now=bench.now + 90_000) == 1
+    assert bench.do(list_workers, ListWorkers()).count == 0
+
+
 def test_labels_are_required_by_tasks_and_projects_and_explained(bench) -> None:
     bench.do(create_project, CreateProject(id="acme", requires=("eu",)))
     task_id = bench.do(create_task, CreateTask(prompt="p", requires=("gpu", "eu", "gpu"))).created
