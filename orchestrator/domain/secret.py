@@ -72,6 +72,20 @@ def literals(server: McpServer) -> tuple[str, ...]:
     return tuple(text for text in texts if REFERENCE.search(text) is None)
 
 
+def beginning(text: str, most: int) -> str:
+    """At most so many characters, without the word that the cut falls into: a part of a secret would be
+    recognised by no mask."""
+    if len(text) <= most:
+        return text
+    whole = re.match(r".*(?=\s)", text[: most + 1], re.DOTALL)
+    return whole[0] if whole else ""
+
+
+def ending(text: str, most: int) -> str:
+    """The same of the end."""
+    return beginning(text[::-1][: most + 1], most)[::-1]
+
+
 class Mask:
     """Takes secret values out of whatever is to be shown or stored."""
 

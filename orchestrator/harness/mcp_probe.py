@@ -18,7 +18,7 @@ from mcp_types import jsonrpc_message_adapter
 
 from orchestrator.domain.errors import StartRefused
 from orchestrator.domain.mcp import McpServer, ServerProbe, ServerTool
-from orchestrator.domain.secret import Mask, literals, mask_of, references, resolved
+from orchestrator.domain.secret import Mask, beginning, ending, literals, mask_of, references, resolved
 from orchestrator.harness.process import Child, Isolation, build_environment, start
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ async def _tools(
             raise first from None
         why = str(first) or type(first).__name__
         log.debug("mcp_server.probe_failed", server=server.name, kind=type(first).__name__)
-    raise _Failed(": ".join((" ".join(why.split())[:LAST_WORDS], *said)))
+    raise _Failed(": ".join((beginning(" ".join(why.split()), LAST_WORDS), *said)))
 
 
 async def _listed(client: Client) -> list[ServerTool]:
@@ -104,7 +104,7 @@ async def _listed(client: Client) -> list[ServerTool]:
         found += (
             ServerTool(
                 name=tool.name,
-                description=(tool.description or "")[:MOST_DESCRIPTION],
+                description=beginning(tool.description or "", MOST_DESCRIPTION),
                 input_schema=tool.input_schema,
             )
             for tool in page.tools
@@ -137,7 +137,7 @@ async def _stdio(
                     yield streams
             finally:
                 if words := child.stderr.strip():
-                    said.append(words[-LAST_WORDS:])
+                    said.append(ending(words, LAST_WORDS))
 
 
 @asynccontextmanager

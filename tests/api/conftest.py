@@ -3,9 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from orchestrator.api.address import Address
 from orchestrator.commands import tokens
 from orchestrator.commands.use import Use
 from orchestrator.settings import load
+from orchestrator.worker.stop import Stop
 
 T = TypeVar("T")
 BOUND = 20.0
@@ -88,11 +90,16 @@ def unchunked(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving(home: Path, **more: Any) -> AsyncIterator[Api]:
-    settings = load(environment={"ORCHESTRATOR_HOME": str(home)}).settings
+async def serving(
+    home: Path, *, environment: Mapping[str, str] | None = None, working: bool = False, **more: Any
+) -> AsyncIterator[Api]:
+    """`working` has a worker and the vault's duties beside it."""
+    settings = load(environment={"ORCHESTRATOR_HOME": str(home), **(environment or {})}).settings
     numbers = iter(range(10_000))
+    without_worker = partial(composition.opened, environment={})
+    begun = composition.running(settings, stop=Stop()) if working else without_worker(settings)
     async with AsyncExitStack() as stack:
-        opened = await stack.enter_async_context(composition.opened(settings, environment={}))
+        opened = await stack.enter_async_context(begun)
         use = composition.use(opened, clock=time.time, random=lambda: next(numbers))
         made = await tokens.create_token(use, tokens.CreateToken(name="test"))
         url = await stack.enter_async_context(surface.serving(use, Address(**more)))

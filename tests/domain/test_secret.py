@@ -13,6 +13,8 @@ from orchestrator.domain.secret import (
     HIDDEN,
     Mask,
     SecretMissing,
+    beginning,
+    ending,
     literals,
     mask_of,
     missing,
@@ -93,3 +95,15 @@ def test_no_text_keeps_a_secret(values: list[str], before: str, after: str) -> N
         shown = mask.text(before + value + after)
         # What is left beside the marks holds none of them; a mark in a secret could only make that stricter.
         assert not any(secret in part for secret in values for part in shown.split(HIDDEN))
+
+
+@given(st.text(" \nab", max_size=20), st.text(" \nab", max_size=20), st.integers(0, 30))
+def test_a_text_is_cut_so_that_no_part_of_a_secret_is_left(before: str, after: str, most: int) -> None:
+    """Half of one is what no mask would recognise."""
+    secret = "S3CRET"
+    for cut in (beginning, ending):
+        kept = cut(f"{before}{secret}{after}", most)
+        assert len(kept) <= most
+        assert kept in f"{before}{secret}{after}"
+        assert not set(kept.replace(secret, "")) & set(secret)
+    assert beginning(before, 20) == ending(before, 20) == before

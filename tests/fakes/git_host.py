@@ -27,6 +27,7 @@ class _Handler(BaseHTTPRequestHandler):
     asked: list[str]
     reached: threading.Event
     going: threading.Event
+    password: str
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -36,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.asked.append(self.path)
-        known = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        known = "Basic " + base64.b64encode(f"{USER}:{self.password}".encode()).decode()
         if self.headers.get("authorization") != known:
             self.send_response(401)
             self.send_header("www-authenticate", 'Basic realm="vaults"')
@@ -83,7 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def https(
-    root: Path, place: Path, *, reached: threading.Event | None = None, going: threading.Event | None = None
+    root: Path,
+    place: Path,
+    *,
+    password: str = PASSWORD,
+    reached: threading.Event | None = None,
+    going: threading.Event | None = None,
 ) -> Iterator[tuple[str, Path, list[str]]]:
     """Yields the address below which the repositories of `root` are, the certificate to trust, and what was
     asked for. Whoever is let in is noted in `reached`, and answered once `going` is set."""
@@ -92,6 +98,7 @@ def https(
     handler = type(
         "Handler", (_Handler,), {"root": root, "asked": asked, "reached": reached or threading.Event()}
     )
+    handler.password = password
     handler.going = going or _set()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made, key)

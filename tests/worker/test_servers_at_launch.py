@@ -17,6 +17,7 @@ from orchestrator.commands.encoding import encode
 from orchestrator.commands.surface import BY_NAME
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.attempt import Attempt
+from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.task import TaskState
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.settings.secrets import Secrets
@@ -203,9 +204,12 @@ def _needed(request: Any) -> list[str]:
 
 
 def asked(lab, command_name: str, /, **members: Any) -> Any:
-    """What a command answers, as JSON values."""
+    """What a command answers, as JSON values; a refusal is an answer too."""
     command = BY_NAME[command_name]
-    return encode(asyncio.run(command.handler(use_of(lab), wire.decode(command.request, members))))
+    try:
+        return encode(asyncio.run(command.handler(use_of(lab), wire.decode(command.request, members))))
+    except OrchestratorError as error:
+        return str(error)
 
 
 def command_lines() -> str:

@@ -19,6 +19,7 @@ from orchestrator.domain.outcome import (
     RateLimited,
     TurnLimitReached,
 )
+from orchestrator.domain.secret import beginning
 from orchestrator.harness.claude.tally import Tally
 
 AUTHENTICATION: Final = frozenset({"authentication_failed", "oauth_org_not_allowed", "billing_error"})
@@ -174,7 +175,7 @@ def _text(result: Mapping[str, Any]) -> str:
 
 def _last_line(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    return beginning(lines[-1], 300) if lines else ""
 
 
 def _signal_name(number: int) -> str:

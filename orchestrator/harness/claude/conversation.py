@@ -15,6 +15,7 @@ from orchestrator.domain.outcome import (
     ToolSurplus,
     WorkerFault,
 )
+from orchestrator.domain.secret import beginning
 from orchestrator.domain.tools import canonical
 from orchestrator.harness.claude import control
 from orchestrator.harness.claude.argv import Plan
@@ -261,7 +262,7 @@ class Conversation:
     async def _take(self, item: Item) -> None:
         match item:
             case NotJson(text=text) | Truncated(text=text):
-                await self._pass_on("unknown", {"type": "not_json", "text": text[:4096]})
+                await self._pass_on("unknown", {"type": "not_json", "text": beginning(text, 4096)})
             case Oversized(bytes=size):
                 self.warnings.append(f"a message of {size} bytes was too long and was dropped")
                 await self._pass_on("unknown", {"type": "oversized", "bytes": size})

@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.domain.context import TaskContext
 from orchestrator.domain.errors import StartRefused
+from orchestrator.domain.secret import ending
 from orchestrator.harness.claude.config import ClaudeAdapterConfig
 from orchestrator.harness.claude.guard import Territory
 from orchestrator.harness.claude.places import Places
@@ -119,4 +120,4 @@ def _stderr_in(path: Path) -> str:
             text = entry.get("error") if isinstance(entry, dict) else None
             if isinstance(text, str) and text.startswith(STDERR):
                 said.append(text.removeprefix(STDERR))
-    return " ".join(" ".join(said).split())[-LAST_WORDS:]
+    return ending(" ".join(" ".join(said).split()), LAST_WORDS)

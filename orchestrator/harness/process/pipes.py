@@ -1,6 +1,7 @@
 """Pipes: what becomes of the bytes on a child's stdin, stdout and stderr."""
 
 import asyncio
+import re
 from typing import cast
 
 from orchestrator.harness.process.inbox import Inbox
@@ -43,7 +44,11 @@ class Tail(asyncio.Protocol):
 
     @property
     def text(self) -> str:
-        return bytes(self._kept[-self._size :]).decode("utf-8", "replace")
+        """Where the beginning is missing, without the word that the cut falls into."""
+        kept = bytes(self._kept[-self._size :])
+        if self.total > len(kept):
+            kept = re.sub(rb"\A\S*", b"", kept)
+        return kept.decode("utf-8", "replace")
 
 
 class Input(asyncio.BaseProtocol):
