@@ -10,7 +10,7 @@ KILLS ?= 1000
 PYTEST ?= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test test-all lint unit matrix real-servers bench simulate month faults deploy-test lock docs second-cli clean
+.PHONY: help env run test test-all lint unit matrix real-servers bench peers simulate month faults deploy-test lock docs second-cli clean
 
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,15 @@ real-servers: env ## Try real MCP servers from npm and PyPI, from installation t
 
 bench: env ## Run the benchmarks; each prints its figures with machine and versions
 	@for name in spawn claim wake stream sync; do echo "== $$name"; $(BIN)/python bench/$$name.py || exit 1; done
+
+peers: env ## Measure beside procrastinate, pgqueuer and huey (installs them into .tools/peers; needs a registry)
+	@if [ -f .tools/peers/.installed ]; then :; else \
+	  $(PYTHON) -m venv .tools/peers && \
+	  .tools/peers/bin/pip install --quiet --disable-pip-version-check --requirement requirements/peers.txt && \
+	  touch .tools/peers/.installed || \
+	  { rm -rf .tools/peers; echo "make: the peers could not be installed; is a package registry reachable?" >&2; exit 1; }; \
+	fi
+	$(BIN)/python bench/peers.py $(PEERS)
 
 faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes ten minutes
 	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS)

@@ -95,11 +95,17 @@ def fresh(kind: str, server: str | None) -> Iterator[str]:
             yield url
         return
     assert server is not None
+    with empty(server) as url:
+        open_database(url, migrate=True).close()
+        yield url
+
+
+@contextlib.contextmanager
+def empty(server: str) -> Iterator[str]:
+    """The address of a database of this server with nothing in it."""
     name = "bench"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         admin.execute(f'CREATE DATABASE "{name}"')
     base, _, query = server.partition("?")
-    url = base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
-    open_database(url, migrate=True).close()
-    yield url
+    yield base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")
