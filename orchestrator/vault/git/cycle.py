@@ -61,6 +61,9 @@ class GitOptions:
     """A lock older than that, with no git at work, was left by a crash."""
     abandoned_seconds: float = 3600.0
     """So long a rebase that somebody began by hand may lie untouched."""
+    kept_seconds: float = 90 * 86400.0
+    """So long stays what would be reachable no more: as long as git's own reflog has what a branch dropped
+    (gc.reflogExpire). What is let go, git removes with its next packing."""
     wait_seconds: float = 30.0
     """For another process that is in a cycle."""
 
@@ -258,6 +261,8 @@ class _Cycle:
             return
         marker.touch()
         try:
+            if gone := leftovers.let_go(self.repo, now=self.now, older_than=self.options.kept_seconds):
+                log.info("vault.git_let_go", refs=gone)
             self.repo.run("-c", "gc.auto=2000", "gc", "--auto", "--quiet", seconds=GATHER_AT_MOST)
         except GitFailed as error:  # both sides are the same already; it is tried again hours later
             if error.reason == "stopped":
@@ -304,9 +309,9 @@ class _Cycle:
         return base
 
     def _keep_rewritten(self, known: str, ours: str) -> None:
-        for commit in {known, ours}:
-            self.repo.set_ref(f"{OWN}kept/{commit}", commit)
-        self.notes.append(f"the remote's history was rewritten; what it was is kept at {OWN}kept/{known}")
+        leftovers.keep(self.repo, ours, self.now)
+        ref = leftovers.keep(self.repo, known, self.now)
+        self.notes.append(f"the remote's history was rewritten; what it was is kept at {ref}")
 
     def _status(
         self, state: GitState, message: str = "", conflicts: tuple[ConflictFile, ...] = ()

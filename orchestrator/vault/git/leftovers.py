@@ -9,6 +9,8 @@ from typing import Final
 from orchestrator.vault.git.repository import OWN, Repository
 from orchestrator.vault.git.state import CycleEnded, GitState
 
+KEPT: Final = f"{OWN}kept/"
+STAMP: Final = "%Y%m%dT%H%M%S"
 REBASES: Final = ("rebase-merge", "rebase-apply")
 OTHERS: Final = {
     "MERGE_HEAD": "merge",
@@ -66,9 +68,32 @@ def keep_tree(repo: Repository, now: float) -> str:
         repo.run("add", "--all", "--", ".", extra=index)
         tree = repo.run("write-tree", extra=index)
     commit = repo.make_commit(tree, (head,) if head else (), "The tree as it was left\n")
-    ref = f"{OWN}kept/{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{commit[:8]}"
+    return keep(repo, commit, now)
+
+
+def keep(repo: Repository, commit: str, now: float) -> str:
+    """A ref for what would be reachable no more; its name says since when it is kept."""
+    ref = f"{KEPT}{datetime.fromtimestamp(now, UTC):{STAMP}}-{commit[:12]}"
     repo.set_ref(ref, commit)
     return ref
+
+
+def let_go(repo: Repository, *, now: float, older_than: float) -> list[str]:
+    """Remove the refs of what has been kept for so many seconds, and name them. One without a time gets one:
+    it begins to be kept now."""
+    gone = []
+    for row in repo.run("for-each-ref", "--format=%(refname) %(objectname)", KEPT).splitlines():
+        ref, commit = row.split(" ")
+        try:
+            since = datetime.strptime(f"{ref.removeprefix(KEPT)[:15]}+0000", f"{STAMP}%z")
+        except ValueError:
+            keep(repo, commit, now)
+        else:
+            if now - since.timestamp() < older_than:
+                continue
+            gone.append(ref)
+        repo.set_ref(ref, None, old=commit)
+    return gone
 
 
 def _locks(directory: Path) -> Iterator[Path]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from orchestrator.vault.git.cycle import GitVault
 from orchestrator.vault.git.state import GitState
 
 REFUSED_CONFIGURATION = (
@@ -159,8 +161,28 @@ def test_a_remote_that_was_rewritten_is_followed_and_what_it_dropped_is_kept(sit
     assert "rewritten" in status.notes[0]
     assert {"mine.md", "other.md"} <= here.files().keys()
     assert "secret.md" not in here.files()
-    assert here.git("cat-file", "-t", f"refs/orchestrator/kept/{dropped}") == "commit"
+    ref = status.notes[0].split()[-1]
+    assert here.git("rev-parse", ref) == dropped
     assert site.log()[:2] == ["orchestrator on here: Add mine.md", "Ann: Instead"]
+
+
+def test_what_is_kept_is_let_go_after_ninety_days(here) -> None:
+    """Also what an earlier version kept without a time, from its first look on."""
+    old, new = "20260101T000000-0123456789ab", "20260301T000000-0123456789ab"
+    for name in (old, new, here.git("rev-parse", "HEAD")):
+        here.git("update-ref", f"refs/orchestrator/kept/{name}", "HEAD")
+
+    def kept_at(when: str) -> list[str]:
+        (here.root / ".git" / "orchestrator" / "gathered").unlink(missing_ok=True)
+        here.put("when.md", when)
+        at = datetime.fromisoformat(f"{when}T00:00:00+00:00").timestamp()
+        assert GitVault(here.root, here.options, clock=lambda: at).run_once().state is GitState.SYNCED
+        refs = here.git("for-each-ref", "--format=%(refname)", "refs/orchestrator/kept/").splitlines()
+        return [ref.rpartition("/")[2][:15] for ref in refs]
+
+    assert kept_at("2026-03-31") == ["20260101T000000", "20260301T000000", "20260331T000000"]
+    assert kept_at("2026-04-02") == ["20260301T000000", "20260331T000000"]
+    assert kept_at("2026-06-30") == []
 
 
 def test_a_shallow_clone_gets_what_it_needs(site, there) -> None:
