@@ -71,13 +71,10 @@ def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:
     yield output.table(("", "what", "found"), rows, width=min(WIDTH, output.console().width))
     yield output.text("")
     if found.ready:
-        yield output.text(f"ready; start with: {typed('up')}", "green")
+        yield output.hint("ready; start with", typed("up"), "green")
     elif found.healthy:
-        yield output.text(
-            "sound, but not ready: there are no credentials.\n"
-            f"  with a model: export ANTHROPIC_API_KEY=... and then {typed('up')}\n"
-            f"  without one:  {typed('up --rehearse')}",
-            "yellow",
-        )
+        yield output.text("sound, but not ready: there are no credentials.", "yellow")
+        yield output.hint("  with a model", f"export ANTHROPIC_API_KEY=... and then {typed('up')}", "yellow")
+        yield output.hint("  without one", f" {typed('up --rehearse')}", "yellow")
     else:
         yield output.text("not ready: correct what is marked as a fault", "red")

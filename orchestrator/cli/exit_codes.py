@@ -18,7 +18,7 @@ BROKEN_PIPE: Final = 141
 
 MEANINGS: Final[dict[int, str]] = {
     OK: "done; for `task watch` and `task add --wait`: the task completed",
-    FAILED: "it failed: the task ended in another state than COMPLETED, or `doctor` found a fault",
+    FAILED: "it failed: the task did not end as COMPLETED, `doctor` found a fault, `call` was refused",
     INVALID: "the command line or a value in it is not valid; nothing was changed",
     NOT_FOUND: "the task, project, profile or attempt was not found; nothing was changed",
     REFUSED: "the current state does not allow it, or it already exists; nothing was changed",

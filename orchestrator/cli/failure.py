@@ -5,13 +5,17 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.cli import exit_codes
 from orchestrator.commands.problem import problem
 from orchestrator.commands.visible import visible
 from orchestrator.domain.errors import ConfigurationError, InvalidInput, OrchestratorError
+
+_NAMED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 
 def expected(error: OrchestratorError, *, as_json: bool) -> int:
@@ -20,9 +24,10 @@ def expected(error: OrchestratorError, *, as_json: bool) -> int:
     return exit_codes.exit_code(error)
 
 
-def usage(message: str, *, as_json: bool) -> int:
-    """The command line itself is wrong."""
-    _tell(problem(InvalidInput(f"{message} See `orchestrator --help`.")), as_json=as_json)
+def usage(message: str, *, below: Sequence[str], as_json: bool) -> int:
+    """The command line itself is wrong; `below` names the command as far as it was understood."""
+    see = " ".join(("orchestrator", *below, "--help"))
+    _tell(problem(InvalidInput(f"{message} See `{see}`.")), as_json=as_json)
     return exit_codes.INVALID
 
 
@@ -91,8 +96,9 @@ def _tell(details: dict[str, Any], *, as_json: bool) -> None:
     else:
         field = details.get("field")
         detail = str(details["detail"])
-        # Most messages name their field themselves; only those that do not need it in front.
-        named = field is None or str(field) in detail
+        # Most messages name their field themselves; only those that do not need it in front. What was not
+        # found, or is there already, is named too.
+        named = field is None or str(field) in detail or details["status"] in _NAMED
         line = visible(f"error: {detail}" if named else f"error: {field}: {detail}")
     sys.stderr.write(line + "\n")
 

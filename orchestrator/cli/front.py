@@ -96,14 +96,15 @@ def _header(header: Mapping[str, str | None], *, credentials: bool) -> Iterator[
         yield output.text(f"rehearsal: the answers come from a script{way}", "yellow")
     elif not credentials:
         yield output.text(
-            "no credentials: the model's service will refuse, and tasks are held. Set ANTHROPIC_API_KEY, "
-            f"or rehearse: {hints.typed('up --rehearse')}",
+            "no credentials: the model's service will refuse, and tasks are held. Set ANTHROPIC_API_KEY "
+            "and start anew",
             "yellow",
         )
+        yield output.hint("or rehearse", hints.typed("up --rehearse"), "yellow")
     if (line := hints.elsewhere(Path(header["home"] or ""))) is not None:
-        yield output.text(f"in another terminal, first: {line}", "dim")
-    ask = hints.typed("task add 'what to do'")
-    yield output.text(f"ask for a task: {ask}; Ctrl-C stops", "dim")
+        yield output.hint("in another terminal, first", line)
+    yield output.hint("ask for a task", hints.typed("task add 'what to do'"))
+    yield output.text("Ctrl-C stops", "dim")
 
 
 def _at_work(tx: Transaction) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from orchestrator import __version__
 from orchestrator.cli import exit_codes, failure
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         result = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as error:
-        return failure.usage(str(error), as_json=as_json)
+        return failure.usage(_wrong(error), below=error.command_chain or (), as_json=as_json)
     except OrchestratorError as error:
         return failure.expected(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -77,6 +77,13 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost edge: logged to a file, told in one line
         return failure.unexpected(error, as_json=as_json)
     return result if isinstance(result, int) else exit_codes.OK
+
+
+def _wrong(error: CycloptsError) -> str:
+    """What is wrong with the command line, in words that its user knows."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"Unexpected argument {error.unused_tokens[0]!r}: there is no place for it."
+    return str(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -191,7 +191,7 @@ def _created(done: server_write.ServerCreated) -> Iterator[RenderableType]:
     if done.last_error is not None:
         yield from output.warnings([f"it could not be probed: {done.last_error}"])
     elif done.tool_count is not None:
-        yield output.text(f"it offers {done.tool_count} tools: {typed(f'mcp-server tools {done.created}')}")
+        yield output.hint(f"it offers {done.tool_count} tools", typed(f"mcp-server tools {done.created}"), "")
 
 
 def _updated(done: server_write.ServerUpdated) -> Iterator[RenderableType]:
@@ -220,7 +220,7 @@ def _catalog(found: servers.ToolCatalog) -> Iterator[RenderableType]:
 def _entry(entry: servers.CatalogEntry) -> Iterator[RenderableType]:
     yield output.text(entry.name, "bold")
     if entry.ok is None:
-        yield output.text(f"  not probed yet: {typed(f'mcp-server probe {entry.name}')}")
+        yield output.hint("  not probed yet", typed(f"mcp-server probe {entry.name}"), "")
     if entry.last_error is not None:
         yield output.text(f"  failed: {entry.last_error}", "red")
     if entry.tools:

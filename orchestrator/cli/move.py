@@ -72,5 +72,5 @@ def _told(moved: Moved) -> Iterator[RenderableType]:
     )
     yield output.text(f"{moved.rows:,} rows are the same in {moved.moved_from} and {moved.moved_to}", "bold")
     yield output.text(
-        "now set database.url to the new address, and start again; the old database is untouched"
+        "the old database is untouched; now set database.url to the new address, and start again"
     )

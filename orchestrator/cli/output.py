@@ -20,11 +20,20 @@ PIPE_WIDTH = 10_000
 """Columns where no terminal is: nothing is cut or wrapped there."""
 
 
+class _OnePiece(Text):
+    """A line to be copied. Only the terminal itself may break it: it then gives it back in one piece."""
+
+
 class _Console(Console):
     """Rich ends the process with 1 when the reader goes away; we have an exit code for that."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        if any(isinstance(part, _OnePiece) for part in objects):
+            how["soft_wrap"] = True
+        super().print(*objects, **how)
 
 
 class _Trimmed:
@@ -72,6 +81,11 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def text(value: object, style: str = "") -> Text:
     """Anything, as text that is safe to show."""
     return Text(visible(str(value)), style=style)
+
+
+def hint(label: str, command: str, style: str = "dim") -> Text:
+    """What to type next, with the command at the end of a line that is copied in one piece."""
+    return _OnePiece(visible(f"{label}: {command}"), style=style)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None) -> Table:

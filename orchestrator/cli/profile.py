@@ -46,7 +46,7 @@ def tools() -> None:
 
 def _list(found: profiles.ProfileList) -> Iterator[RenderableType]:
     if not found.profiles:
-        yield output.text(f"no profiles yet; read those of the vault: {typed('vault sync')}")
+        yield output.hint("no profiles yet; read those of the vault", typed("vault sync"), "")
         return
     yield output.table(
         ("id", "model", "tools", "servers", "description"),

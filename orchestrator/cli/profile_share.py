@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from orchestrator.cli import exit_codes, output
 from orchestrator.cli.session import call
 from orchestrator.commands import gist, manifest, transfer
-from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.errors import AlreadyExists, InvalidInput
 
 Id = Annotated[str, Parameter(help="Id of the profile.")]
 
@@ -50,7 +50,14 @@ def import_(
 ) -> None:
     """Take a profile from YAML or a gist, and install what it needs."""
     request = transfer.ImportProfile(source=_source(source), id=id, name=name, overwrite=overwrite)
-    output.show(call(transfer.import_profile, request), _imported)
+    try:
+        done = call(transfer.import_profile, request)
+    except AlreadyExists as error:
+        said = str(error).replace(
+            "use overwrite=true to replace", "--overwrite replaces it, --id takes another"
+        )
+        raise AlreadyExists(said, field=error.field) from None
+    output.show(done, _imported)
 
 
 def _source(source: str) -> str:
@@ -61,7 +68,8 @@ def _source(source: str) -> str:
     try:
         return Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{source} cannot be read: {error}", field="source") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"source {source} cannot be read: {why}", field="source") from None
 
 
 def _checked(found: manifest.ProfileChecked) -> Iterator[RenderableType]:

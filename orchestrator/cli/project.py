@@ -143,8 +143,7 @@ def _bounds(tokens: int | None, requires: list[str] | None) -> dict[str, Any]:
 def _created(done: projects.ProjectCreated) -> Iterator[RenderableType]:
     yield output.text(f"project {done.created} created, checkout: {done.checkout}")
     yield from output.warnings(done.warnings)
-    ask = typed(f"task add --project {done.created} 'what to do'")
-    yield output.text(f"ask for a task: {ask}", "dim")
+    yield output.hint("ask for a task", typed(f"task add --project {done.created} 'what to do'"))
 
 
 def _updated(done: projects.ProjectUpdated) -> Iterator[RenderableType]:
@@ -154,7 +153,7 @@ def _updated(done: projects.ProjectUpdated) -> Iterator[RenderableType]:
 
 def _list(found: projects.ProjectList) -> Iterator[RenderableType]:
     if not found.projects:
-        yield output.text(f"no projects; add one: {typed('project add ID --repository PATH')}")
+        yield output.hint("no projects; add one", typed("project add ID --repository PATH"), "")
         return
     yield output.table(
         ("id", "default profile", "checkout", "weight", "limit", "name"),

@@ -14,6 +14,7 @@ from orchestrator.cli.schedule_options import What, When, cleared
 from orchestrator.cli.session import call
 from orchestrator.commands import schedules
 from orchestrator.commands.schedule_fields import Occurrence
+from orchestrator.domain.errors import InvalidInput
 
 Id = Annotated[str, Parameter(help="Id of the schedule.")]
 PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt; - is stdin.")]
@@ -36,6 +37,8 @@ def add(
     """Add a schedule, by --cron, --every or --at."""
     wanted = {"prompt": prompt_of(text, None, prompt_file), "project_id": project}
     given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    if sum(one is not None for one in (when.cron, when.every, when.at)) != 1:
+        raise InvalidInput("say when it occurs: one of --cron, --every and --at", field="cron")
     request = schedules.CreateSchedule(
         id=schedule, enabled=not paused, **given, **when.given(), **what.given()
     )
@@ -90,7 +93,7 @@ def run(schedule: Id) -> None:
         call(schedules.run_schedule_now, schedules.NamedSchedule(schedule_id=schedule)),
         lambda done: [
             output.text(f"{done.task_id} {done.state}"),
-            output.text(f"follow it: {typed(f'task watch {done.task_id}')}", "dim"),
+            output.hint("follow it", typed(f"task watch {done.task_id}")),
         ],
     )
 
@@ -104,6 +107,8 @@ def _created(done: schedules.ScheduleCreated) -> Iterator[RenderableType]:
 def _updated(done: schedules.ScheduleUpdated) -> Iterator[RenderableType]:
     yield output.text(f"schedule {done.updated} updated: {', '.join(done.fields)}")
     yield from upcoming(done.upcoming)
+    if not done.upcoming:
+        yield output.hint("if it is paused", typed(f"schedule resume {done.updated}"))
 
 
 def _paused(done: schedules.SchedulePaused) -> Iterator[RenderableType]:

@@ -45,8 +45,8 @@ def preview(
 
 def _list(found: schedule_views.ScheduleList) -> Iterator[RenderableType]:
     if not found.schedules:
-        hint = typed("schedule add nightly --cron '0 2 * * *' 'what to do'")
-        yield output.text(f"no schedules; add one: {hint}")
+        example = typed("schedule add nightly --cron '0 2 * * *' 'what to do'")
+        yield output.hint("no schedules; add one", example, "")
         return
     yield output.table(
         ("id", "project", "when", "next", "last"),

@@ -21,7 +21,15 @@ SLOW_LOOK: Final = 5.0
 
 ENDED: Final = frozenset({"task.completed", "task.failed", "task.cancelled", "task.blocked"})
 TOLD: Final = frozenset(
-    {"profile.applied", "attempt.ended", "attempt.profile_fallback", "profile.rejected", "task.held", *ENDED}
+    {
+        "profile.applied",
+        "attempt.ended",
+        "attempt.profile_fallback",
+        "profile.rejected",
+        "task.asked",
+        "task.held",
+        *ENDED,
+    }
 )
 
 ANSWER: Final = 2000
@@ -61,12 +69,15 @@ def _lines(event: Event) -> Iterator[RenderableType]:
     match event.kind:
         case "profile.applied":
             yield from _applied(event)
-        case "attempt.ended" if data.get("outcome") not in ("completed", "cancelled"):
+        case "task.asked":
+            yield output.text(f"{event.task_id} asks: {data.get('message', '')}", "magenta")
+            yield output.hint("answer it", typed(f"task answer {event.task_id} 'your answer'"), "magenta")
+        case "attempt.ended" if data.get("outcome") not in ("completed", "cancelled", "asked"):
             what = f"{event.task_id} attempt {data.get('attempt')}: {data.get('outcome')}"
             yield output.text(f"{what}. {data.get('message', '')}".rstrip(), "yellow")
         case "attempt.profile_fallback" | "task.held" | "profile.rejected":
             said = data.get("message") or data.get("error") or event.kind
-            yield output.text(f"{event.subject}: {said}", "yellow")
+            yield output.text(f"{event.task_id or event.subject}: {said}", "yellow")
 
 
 def _applied(event: Event) -> Iterator[RenderableType]:
@@ -91,9 +102,10 @@ def _ending(details: task_views.TaskDetails) -> Iterator[RenderableType]:
         costs = (one.cost_usd for one in details.attempts if rehearsed or not one.rehearsal)
         yield output.text(spent(sum(costs), rehearsal=rehearsed), "dim")
     if task.result:
-        cut = "" if len(task.result) <= ANSWER else f"\n… all of it: {typed(f'task show {task.id}')}"
-        yield output.text(task.result[:ANSWER] + cut)
-    yield output.text(f"why so: {typed(f'task explain {task.id}')}", "dim")
+        yield output.text(task.result[:ANSWER])
+        if len(task.result) > ANSWER:
+            yield output.hint("… all of it", typed(f"task show {task.id}"))
+    yield output.hint("why so", typed(f"task explain {task.id}"))
 
 
 def _names(data: Mapping[str, Any], key: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from orchestrator.cli import output
+from orchestrator.cli.hints import typed
 from orchestrator.cli.prompt import prompt_of
 from orchestrator.cli.session import call
 from orchestrator.commands import answers
@@ -29,5 +30,9 @@ def answer(
         raise InvalidInput("answer: give the text, or --file", field="answer")
     done = call(answers.answer_task, answers.AnswerTask(task_id=task, answer=given))
     output.show(
-        done, lambda it: [output.text(f"{it.answered} {it.state}: the agent goes on with the answer")]
+        done,
+        lambda it: [
+            output.text(f"{it.answered} {it.state}: the agent goes on with the answer"),
+            output.hint("follow it", typed(f"task watch {it.answered}")),
+        ],
     )

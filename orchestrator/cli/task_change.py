@@ -131,7 +131,7 @@ def cancel(task: Task) -> None:
 
 def retry(task: Task) -> None:
     """Try a task again that failed, was cancelled or is blocked."""
-    output.show(call(tasks.retry_task, tasks.NamedTask(task_id=task)), _moved)
+    output.show(call(tasks.retry_task, tasks.NamedTask(task_id=task)), _retried)
 
 
 def _fields(
@@ -185,9 +185,14 @@ def labels(texts: Iterable[str]) -> dict[str, str]:
 def _created(done: tasks.TaskCreated) -> Iterator[RenderableType]:
     yield output.text(f"{done.created} {done.state}: {done.title}")
     yield from output.warnings(done.warnings)
-    yield output.text(f"follow it: {typed(f'task watch {done.created}')}", "dim")
+    yield output.hint("follow it", typed(f"task watch {done.created}"))
 
 
 def _moved(done: tasks.TaskMoved) -> Iterator[RenderableType]:
     note = "; its worker is stopping the agent" if done.cancel_requested and done.state != "CANCELLED" else ""
     yield output.text(f"{done.task_id} {done.state}{note}")
+
+
+def _retried(done: tasks.TaskMoved) -> Iterator[RenderableType]:
+    yield from _moved(done)
+    yield output.hint("follow it", typed(f"task watch {done.task_id}"))

@@ -1,8 +1,9 @@
 """`orchestrator task list`, `show`, `explain`."""
 
+import shlex
 import time
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from rich.console import RenderableType
@@ -15,19 +16,31 @@ from orchestrator.cli.session import call
 from orchestrator.cli.task_change import Task, labels
 from orchestrator.commands import explain as explaining
 from orchestrator.commands import task_views, tasks
+from orchestrator.commands.encoding import encode
 from orchestrator.commands.visible import one_line
 from orchestrator.domain.task import TERMINAL, TaskState
+
+PAGE: Final = 50
+"""Tasks of one list, unless told otherwise."""
+
+
+def _as_shown(state: str) -> str:
+    """A state as every other place shows it, also for whoever types it in lower case."""
+    return state.upper().replace("-", "_")
 
 
 def list_(
     *,
     project: Annotated[str | None, Parameter(help="Of this project only.")] = None,
-    state: Annotated[list[TaskState] | None, Parameter(help="In this state only; repeatable.")] = None,
+    state: Annotated[
+        list[TaskState] | None,
+        Parameter(name="--state", help="In this state only; repeatable.", name_transform=_as_shown),
+    ] = None,
     profile: Annotated[str | None, Parameter(help="That name this profile only.")] = None,
     label: Annotated[list[str] | None, Parameter(help="With this name=value only; repeatable.")] = None,
     schedule: Annotated[str | None, Parameter(help="That this schedule made only.")] = None,
     before: Annotated[str | None, Parameter(help="Go on after this task of the page before.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    limit: Annotated[int, Parameter(help="At most so many.")] = PAGE,
     archived: Annotated[bool, Parameter(help="Those of the archive.", negative=())] = False,
 ) -> None:
     """List tasks, newest first."""
@@ -41,7 +54,7 @@ def list_(
         limit=limit,
         archived=archived,
     )
-    output.show(call(task_views.list_tasks, request), _page)
+    output.show(call(task_views.list_tasks, request), lambda page: _page(page, request))
 
 
 def show(task: Task) -> None:
@@ -54,9 +67,9 @@ def explain(task: Task) -> None:
     output.show(call(explaining.explain_task, tasks.NamedTask(task_id=task)), _explanation)
 
 
-def _page(page: task_views.TaskPage) -> Iterator[RenderableType]:
+def _page(page: task_views.TaskPage, asked: task_views.ListTasks) -> Iterator[RenderableType]:
     if not page.tasks:
-        yield output.text("no tasks; ask for one: " + typed("task add 'what to do'"))
+        yield output.hint("no tasks; ask for one", typed("task add 'what to do'"), "")
         return
     now = time.time()
     yield output.table(
@@ -74,7 +87,26 @@ def _page(page: task_views.TaskPage) -> Iterator[RenderableType]:
         ),
     )
     if page.next is not None:
-        yield output.text(f"more: {typed(f'task list --before {page.next}')}", "dim")
+        yield output.hint("more", typed(f"task list{_again(asked)} --before {page.next}"))
+
+
+def _again(asked: task_views.ListTasks) -> str:
+    """The options of a list, as they were given."""
+    given = [
+        ("--project", asked.project_id),
+        *(("--state", str(state)) for state in asked.states),
+        ("--profile", asked.profile_id),
+        *(("--label", f"{name}={value}") for name, value in asked.labels.items()),
+        ("--schedule", asked.schedule_id),
+        ("--limit", None if asked.limit == PAGE else str(asked.limit)),
+    ]
+    words = [f" {option} {shlex.quote(value)}" for option, value in given if value is not None]
+    return "".join(words) + (" --archived" if asked.archived else "")
+
+
+def _to_answer(task_id: str, state: TaskState) -> Iterator[RenderableType]:
+    if state is TaskState.WAITING_INPUT:
+        yield output.hint("answer it", typed(f"task answer {task_id} 'your answer'"))
 
 
 def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
@@ -104,6 +136,7 @@ def _details(details: task_views.TaskDetails) -> Iterator[RenderableType]:
     if task.result is not None:
         yield output.text("\nresult", "bold")
         yield output.text(task.result)
+    yield from _to_answer(task.id, task.state)
     for attempt in details.attempts:
         label = "rehearsal, " if attempt.rehearsal else ""
         cost = spent(attempt.cost_usd, rehearsal=attempt.rehearsal)
@@ -126,9 +159,12 @@ def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:
         which = "made to run by hand" if by.scheduled_for is None else times.shown(by.scheduled_for)
         yield output.text(f"- Schedule {by.schedule_id} made it: {which}.")
     if found.state in TERMINAL:
-        yield output.text(f"all of how it ended: {typed(f'task show {found.task_id}')}", "dim")
+        yield output.hint("all of how it ended", typed(f"task show {found.task_id}"))
+    yield from _to_answer(found.task_id, found.state)
     for under, verb in ((found.ran_under, "ran"), (found.would_run_under, "would run")):
-        if under is not None:
+        if under is not None and verb == "would run" and _same(found.ran_under, under):
+            yield output.text("it would run under the same again")
+        elif under is not None:
             which = "" if under.attempt is None else f"attempt {under.attempt} "
             label = " (a rehearsal)" if under.rehearsal else ""
             yield output.text(
@@ -136,3 +172,12 @@ def _explanation(found: explaining.Explanation) -> Iterator[RenderableType]:
             )
             yield from output.warnings(under.warnings)
             yield from lines_of(under.effective)
+
+
+def _same(ran: explaining.Under | None, would: explaining.Under) -> bool:
+    """Whether the next attempt would have just what the latest had."""
+    return ran is not None and _granted(ran) == _granted(would)
+
+
+def _granted(under: explaining.Under) -> object:
+    return under.profile_id, under.tier, under.warnings, encode(under.effective)

@@ -61,7 +61,8 @@ def _result(body: Body, rehearsal: bool) -> Text:
     cost = body.get("total_cost_usd")
     money = f", {spent(cost, rehearsal=rehearsal)}" if isinstance(cost, int | float) else ""
     turns = body.get("num_turns")
-    return text(f"agent is done: {turns if turns is not None else '?'} turns{money}", "dim")
+    took = "1 turn" if turns == 1 else f"{turns if turns is not None else '?'} turns"
+    return text(f"agent is done: {took}{money}", "dim")
 
 
 def _retry(body: Body) -> Iterator[Text]:

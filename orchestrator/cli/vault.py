@@ -1,12 +1,13 @@
 """`orchestrator vault sync`, `status`, `resolve`."""
 
+import shlex
 from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import RenderableType
 
-from orchestrator.cli import exit_codes, output
+from orchestrator.cli import exit_codes, hints, output
 from orchestrator.cli.session import call
 from orchestrator.commands import vault
 from orchestrator.vault.git.state import GitState, GitStatus, Keep
@@ -50,10 +51,11 @@ def _git(status: GitStatus | None) -> Iterator[RenderableType]:
     if status.message:
         yield output.text(f"          {status.message}", style)
     for file in status.conflicts:
-        decided = (
-            f"{file.keep} is kept" if file.keep else "undecided; see `orchestrator vault resolve --help`"
-        )
+        decided = f"{file.keep} is kept" if file.keep else "undecided; keep ours or theirs"
         yield output.text(f"conflict  {file.path}: {decided}", style)
+        if not file.keep:
+            settle = f"vault resolve {shlex.quote(file.path)} --keep=theirs"
+            yield output.hint("          such as", hints.typed(settle), style)
     yield from output.warnings(status.notes)
 
 

@@ -158,7 +158,6 @@ class ForPeople:
         if not waits and task.state is not TaskState.COMPLETED and task.result:
             self._to.print(output.text(task.result))
         if task.state is TaskState.WAITING_INPUT:
-            answer = typed(f"task answer {task.id} 'your answer'")
-            self._to.print(output.text(f"answer it: {answer}", "dim"))
+            self._to.print(output.hint("answer it", typed(f"task answer {task.id} 'your answer'")))
         if waits:
-            self._to.print(output.text(f"then follow it further: {typed(f'task watch {task.id}')}", "dim"))
+            self._to.print(output.hint("then follow it further", typed(f"task watch {task.id}")))

@@ -94,7 +94,7 @@ def restore(
         raise NotFound(f"There is no backup at {source}; nothing was changed.")
     if target.exists() and target.samefile(source):
         raise InvalidInput(f"{source} is the database itself; nothing was changed.")
-    _refuse_existing(target, overwrite=overwrite)
+    _refuse_existing(target, overwrite=overwrite, way_out="With --overwrite the copy replaces it.")
     found = _checked(source)
     if sha256 is not None and found.sha256 != sha256.strip().lower():
         raise InvalidInput(f"{source} has the digest {found.sha256}, not the one given; nothing was changed.")
@@ -218,9 +218,11 @@ def _refuse_newer(path: Path, revision: str) -> None:
         )
 
 
-def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+def _refuse_existing(
+    path: Path, *, overwrite: bool, way_out: str = "Name another file, or say --overwrite."
+) -> None:
     if not overwrite and path.exists() and path.stat().st_size:
-        raise AlreadyExists(f"{path} exists; nothing was changed. Name another file, or say --overwrite.")
+        raise AlreadyExists(f"{path} exists; nothing was changed. {way_out}")
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ def test_the_prompt_comes_from_the_command_line_a_file_or_stdin(
         (("x", "--label", "red"), "label must be name=value"),
         (("x", "--priority", "high"), "Invalid value for --priority"),
         (("x", "--profle", "y"), "Did you mean --profile"),
-        (("x", "y"), "Unused Tokens"),
+        (("x", "y"), "Unexpected argument 'y'"),
         (("--wiat",), "Unknown option: --wiat"),
     ],
 )

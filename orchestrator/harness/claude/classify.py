@@ -23,6 +23,8 @@ from orchestrator.domain.secret import beginning
 from orchestrator.harness.claude.tally import Tally
 
 AUTHENTICATION: Final = frozenset({"authentication_failed", "oauth_org_not_allowed", "billing_error"})
+NOT_LOGGED_IN: Final = "Not logged in"
+"""What the command line says in place of an answer when it has no credentials at all."""
 SHELL_SIGNALS: Final = 128
 """A process in a wrapper that a signal ended has the exit code 128 plus its number."""
 
@@ -136,6 +138,13 @@ def _without_result(ending: Ending) -> Outcome:
 
 
 def _authentication(status: int | None, said: str = "") -> AuthenticationFailed:
+    if status is None and NOT_LOGGED_IN in said:
+        # Nobody was asked, and what it advises is no way in for a worker.
+        return AuthenticationFailed(
+            message="The agent found no credentials; set ANTHROPIC_API_KEY or `claude.api_key`, and start "
+            "the worker anew.",
+            status=None,
+        )
     detail = f" The service said: {said}" if said else ""
     return AuthenticationFailed(
         message="The model's service does not accept the credentials; set a valid ANTHROPIC_API_KEY "

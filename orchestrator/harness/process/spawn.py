@@ -106,11 +106,9 @@ def _usable_program(name: str, env: Mapping[str, str]) -> str:
     found = shutil.which(name, path=search)
     if found is None:
         if os.sep in name and Path(name).exists():
-            raise StartRefused(
-                f"{name} is not an executable file; chmod +x it, or name another one in the settings"
-            )
+            raise StartRefused(f"{name} is not an executable file; chmod +x it, or name another one")
         where = "" if os.sep in name else f" on PATH ({search})"
-        raise StartRefused(f"{name} was not found{where}; install it, or give its path in the settings")
+        raise StartRefused(f"{name} was not found{where}; install it, or give its whole path")
     path = Path(found).absolute()
     try:
         with path.open("rb") as file:

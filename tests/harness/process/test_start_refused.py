@@ -38,7 +38,7 @@ def test_a_missing_program_is_named(refusal: Any, tmp_path: Path) -> None:
     assert "not found" in message
     message = refusal(["claude-that-is-nowhere"])
     assert "on PATH" in message
-    assert "give its path in the settings" in message
+    assert "give its whole path" in message
 
 
 def test_a_program_that_is_not_executable_is_named(refusal: Any, tmp_path: Path) -> None:
