@@ -189,3 +189,12 @@ def test_what_is_missing_or_different_without_harm_is_a_warning() -> None:
     assert "Agent" in found.warnings[0]
     assert "claude-other" in found.warnings[1]
     assert compare(init(model=f"{EFFECTIVE.model}[1m]"), EFFECTIVE, ["a"]).warnings == ()
+
+
+def test_an_agent_without_credentials_was_refused_by_nobody() -> None:
+    """Its own advice, to log in as a person does, is no way in for a worker."""
+    none = tally(api_error="authentication_failed", result="Not logged in · Please run /login")
+    outcome = classify(Ending(tally=none))
+    assert isinstance(outcome, AuthenticationFailed)
+    assert "found no credentials" in outcome.message
+    assert "/login" not in outcome.message
