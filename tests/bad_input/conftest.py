@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from orchestrator.cli.main import run
 
 TESTS = Path(__file__).parents[1]
 _spec = importlib.util.spec_from_file_location("worker_laboratory", TESTS / "worker" / "conftest.py")
@@ -44,27 +45,49 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def program(home: Path, tmp_path: Path) -> Program:
-    """The real program in a bare environment; every message it prints is looked at for traces of its code."""
+def bare(home: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment with nothing in it but where things are."""
+    return {
+        "ORCHESTRATOR_HOME": str(home),
+        "ORCHESTRATOR_API__PORT": "0",
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(tmp_path),
+    }
 
-    def call(*arguments: str, **more: Any) -> Said:
-        environment = {
-            "ORCHESTRATOR_HOME": str(home),
-            "HOME": str(tmp_path),
-            "PATH": "/usr/bin:/bin",
-            "TMPDIR": str(tmp_path),
-            **more.pop("env", {}),
-        }
-        done = subprocess.run(
-            [PROGRAM, *arguments], env=environment, capture_output=True, timeout=60, check=False, **more
-        )
-        said = Said(
-            code=done.returncode,
-            out=os.fsdecode(done.stdout),
-            err=os.fsdecode(done.stderr),
-        )
-        assert "Traceback" not in said.err, said.err
-        assert "fault of the program" not in said.err, said.err
-        return said
+
+@pytest.fixture
+def program(
+    bare: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Program:
+    """The command line, in this process; every message it prints is looked at for traces of its code."""
+
+    def call(*arguments: str | bytes) -> Said:
+        with monkeypatch.context() as patch:
+            for name in os.environ:
+                patch.delenv(name)
+            for name, value in bare.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            code = run([os.fsdecode(one) for one in arguments])
+        printed = capsys.readouterr()
+        return clean(Said(code=code, out=printed.out, err=printed.err))
 
     return call
+
+
+@pytest.fixture
+def process(bare: dict[str, str]) -> Program:
+    """The same as a process of its own, for what stays until it is told to stop."""
+
+    def call(*arguments: str) -> Said:
+        done = subprocess.run([PROGRAM, *arguments], env=bare, capture_output=True, timeout=60, check=False)
+        return clean(Said(code=done.returncode, out=os.fsdecode(done.stdout), err=os.fsdecode(done.stderr)))
+
+    return call
+
+
+def clean(said: Said) -> Said:
+    assert "Traceback" not in said.err, said.err
+    assert "fault of the program" not in said.err, said.err
+    return said

@@ -64,21 +64,20 @@ def test_a_vault_that_goes_away_is_not_replaced_by_the_starter_vault(program: Pr
     assert "mine" in program("profile", "list").out
 
 
-def test_a_vault_that_is_a_file_is_named(program: Program, home: Path) -> None:
+def test_a_vault_that_is_a_file_is_named(program: Program, process: Program, home: Path) -> None:
     home.mkdir()
     (home / "vault").write_text("", encoding="utf-8")
-    for command in (("vault", "sync"), ("up", "--rehearse", "--no-screen")):
-        said = program(*command)
+    for said in (program("vault", "sync"), process("up", "--rehearse", "--no-screen")):
         assert said.code == CONFIGURATION
         assert f"The vault at {home / 'vault'} cannot be read (Not a directory)" in said.err
 
 
-def test_a_database_of_a_newer_version_is_left_alone(program: Program, home: Path) -> None:
+def test_a_database_of_a_newer_version_is_left_alone(program: Program, process: Program, home: Path) -> None:
     program("project", "list")
     with sqlite3.connect(home / "orchestrator.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    for command in (("project", "list"), ("migrate",), ("up", "--rehearse", "--no-screen")):
-        said = program(*command)
+    up = process("up", "--rehearse", "--no-screen")
+    for said in (program("project", "list"), program("migrate"), up):
         assert said.code == DATABASE
         assert "was written by a newer version of orchestrator. Upgrade this program" in said.err
 
@@ -97,11 +96,10 @@ def test_a_home_that_is_read_only_is_named(program: Program, home: Path) -> None
     assert str(home) in program("project", "list").err
 
 
-def test_a_port_that_is_taken_is_named_with_the_way_out(program: Program) -> None:
-
+def test_a_port_that_is_taken_is_named_with_the_way_out(process: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = program("rehearse", "--port", str(port))
+        said = process("rehearse", "--port", str(port))
     assert said.code == CONFIGURATION
     assert f"127.0.0.1:{port}" in said.err
     assert "Choose another port, or 0 for a free one." in said.err
