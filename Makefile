@@ -64,7 +64,7 @@ peers: env ## Measure beside procrastinate, pgqueuer and huey (installs them int
 	fi
 	$(BIN)/python bench/peers.py $(PEERS)
 
-faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes ten minutes
+faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes about twelve minutes on two cores
 	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS)
 
 simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about an hour)

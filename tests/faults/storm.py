@@ -130,7 +130,8 @@ class Storm:
             seat = random.randrange(self.seats)
             seats[seat].kill()
             seats[seat] = self.nursery.fork()
-        faults = self.finish()
+        # One that was lost many times in a row waits for minutes before it is tried again.
+        faults = self.finish(seconds=900)
         for one in seats:
             one.send(signal.SIGTERM)
         faults += [f"worker {one.pid} did not stop" for one in seats if not one.gone(20)]
