@@ -35,7 +35,9 @@ class Counts:
             case "attempt.ended":
                 key = (project, str(data.get("outcome")))
                 self.attempts[key] = self.attempts.get(key, 0) + 1
-                self.spend[project] = self.spend.get(project, 0.0) + float(data.get("cost_usd") or 0.0)
+                if not data.get("rehearsal"):
+                    cost = float(data.get("cost_usd") or 0.0)
+                    self.spend[project] = self.spend.get(project, 0.0) + cost
             case "vault.synced":
                 self.syncs += 1
                 self.sync_seconds += float(data.get("seconds") or 0.0)
@@ -93,6 +95,12 @@ class Metrics:
             running.add_metric((worker,), count)
         yield from (depth, age, running)
         yield GaugeMetricFamily("orchestrator_leases", "Tasks that a worker has.", value=found.leases)
+        held = None if found.oldest_claim is None else max(now - found.oldest_claim, 0.0)
+        yield GaugeMetricFamily(
+            "orchestrator_oldest_lease_seconds",
+            "Since the first of them was taken.",
+            value=held if held is not None else float("nan"),
+        )
         left = None if found.soonest_lease is None else found.soonest_lease - now
         yield GaugeMetricFamily(
             "orchestrator_lease_seconds_left",
@@ -125,7 +133,9 @@ class Metrics:
         )
         for (project, outcome), count in counts.attempts.items():
             ended.add_metric((project, outcome), count)
-        spend = CounterMetricFamily("orchestrator_spend_usd", "What attempts cost.", labels=("project",))
+        spend = CounterMetricFamily(
+            "orchestrator_spend_usd", "What attempts cost, rehearsals not counted.", labels=("project",)
+        )
         for project, usd in counts.spend.items():
             spend.add_metric((project,), usd)
         yield from (claims, ended, spend)

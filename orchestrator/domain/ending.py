@@ -19,3 +19,5 @@ class Ending:
     enforcement: Mapping[str, Any] = field(default_factory=dict)
     session_id: str | None = None
     warnings: tuple[str, ...] = ()
+    rehearsal: bool = False
+    """Whether nothing was really spent; known once it is recorded."""

@@ -66,8 +66,8 @@ KNOWN_EVENTS: Final = (
     ),
     EventType(
         "attempt.ended",
-        "How the attempt ended; `lost` when its worker died.",
-        ("attempt", "outcome"),
+        "How the attempt ended; `lost` when its worker died. What a rehearsal cost is notional.",
+        ("attempt", "outcome", "rehearsal"),
         ("cost_usd", "turns", "counted", "worker"),
     ),
     EventType("question.asked", "What the agent asks a person.", ("attempt", "question")),

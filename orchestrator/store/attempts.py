@@ -138,14 +138,6 @@ def messages(
     ]
 
 
-def spent(tx: Connection, project_id: str, *, since: float) -> float:
-    """What the project's attempts that ended after `since` cost, in USD."""
-    query = select(func.sum(attempts.c.cost_usd)).where(
-        attempts.c.ended_at.is_not(None), attempts.c.ended_at > since, attempts.c.project_id == project_id
-    )
-    return tx.execute(query).scalar_one() or 0.0
-
-
 def _check_open(tx: Connection, claim: Claim) -> None:
     query = select(attempts.c.number).where(*_open(claim)).with_for_update(read=True)
     if tx.execute(query).first() is None:

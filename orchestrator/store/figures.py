@@ -32,6 +32,8 @@ class Figures:
     running: dict[str, int]
     """Attempts that go on, by worker: one agent process each."""
     leases: int
+    oldest_claim: float | None
+    """When the first of the attempts that go on was taken."""
     soonest_lease: float | None
     """When the first lease runs out."""
     last_event: int
@@ -58,6 +60,9 @@ def figures(tx: Connection) -> Figures:
         ),
         running={row[0]: row[1] for row in tx.execute(going_on)},
         leases=leases,
+        oldest_claim=tx.execute(
+            select(func.min(attempts.c.started_at)).where(text("ended_at IS NULL"))
+        ).scalar(),
         soonest_lease=soonest,
         last_event=events.last_id(tx),
         unusable=tx.execute(

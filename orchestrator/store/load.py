@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.queue import AMONG, among
-from orchestrator.store.spending import TOKENS
+from orchestrator.store.spending import REAL, TOKENS
 
 DAY: Final = 86400.0
 
@@ -125,13 +125,14 @@ _FINISHED: Final = text(
 )
 _SPENT: Final = text(
     "SELECT project_id, sum(cost_usd) FROM attempts "
-    "WHERE ended_at IS NOT NULL AND ended_at >= :midnight GROUP BY project_id"
+    f"WHERE ended_at IS NOT NULL AND ended_at >= :midnight AND {REAL} GROUP BY project_id"
 )
 
 
 _TOKENS: Final = text(
     f"SELECT project_id, sum({TOKENS}) FROM attempts WHERE ended_at IS NOT NULL AND ended_at >= :midnight "
-    "AND project_id IN (SELECT id FROM projects WHERE budget_tokens_per_day IS NOT NULL) GROUP BY project_id"
+    f"AND {REAL} AND project_id IN (SELECT id FROM projects WHERE budget_tokens_per_day IS NOT NULL) "
+    "GROUP BY project_id"
 )
 
 

@@ -57,6 +57,7 @@ _END: Final = (
         outcome=LOST,
         message="Its worker stopped without a word: killed, out of memory, or cut off from the database.",
     )
+    .returning(attempts.c.rehearsal)
 )
 _KINDS: Final = {TaskState.CANCELLED: "task.cancelled", TaskState.BLOCKED: "task.blocked"}
 
@@ -115,14 +116,19 @@ def _one(tx: Connection, task: Task, terms: Terms) -> Rescued:
         max_losses=terms.max_losses,
         session_id=tx.execute(_SESSION, {"task": task.id, "number": task.attempt}).scalar(),
     )
-    tx.execute(_END, {"b_task": task.id, "b_number": task.attempt, "b_now": now})
+    ended = tx.execute(_END, {"b_task": task.id, "b_number": task.attempt, "b_now": now}).scalar()
     announce(
         tx,
         Event(
             kind="attempt.ended",
             subject=f"task/{task.id}/attempt/{task.attempt}",
             at=now,
-            data={"attempt": task.attempt, "outcome": LOST, "worker": task.claimed_by},
+            data={
+                "attempt": task.attempt,
+                "outcome": LOST,
+                "worker": task.claimed_by,
+                "rehearsal": bool(ended),
+            },
             project_id=task.project_id,
             task_id=task.id,
         ),

@@ -69,7 +69,8 @@ _END_ATTEMPTS: Final = {
         "input_tokens = r.input, output_tokens = r.output, cache_read_tokens = r.cache_read, "
         "cache_creation_tokens = r.cache_creation, turns = r.turns "
         f"FROM {source(dialect, _COLUMNS)} "
-        "WHERE attempts.task_id = r.id AND attempts.number = r.attempt AND attempts.worker = :worker"
+        "WHERE attempts.task_id = r.id AND attempts.number = r.attempt AND attempts.worker = :worker "
+        "RETURNING attempts.task_id, attempts.rehearsal"
     )
     for dialect in DIALECTS
 }
@@ -90,7 +91,8 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
     if recorded:
         rows = {"rows": parameter(_row(one, now) for one in recorded), "worker": worker, "now": now}
         tx.execute(_SETTLE_TASKS[tx.dialect.name], rows)
-        tx.execute(_END_ATTEMPTS[tx.dialect.name], rows)
+        rehearsals = {row[0] for row in tx.execute(_END_ATTEMPTS[tx.dialect.name], rows) if row[1]}
+        recorded = [replace(one, rehearsal=one.claim.task.id in rehearsals) for one in recorded]
         for one in recorded:
             if one.warnings:
                 _add_warnings(tx, one)
@@ -163,6 +165,7 @@ def _facts(one: Ending, now: float) -> tuple[Event, Event]:
         "cost_usd": one.usage.cost_usd,
         "turns": one.usage.turns,
         "counted": settled.used_attempt,
+        "rehearsal": one.rehearsal,
     }
     return (
         Event(

@@ -11,8 +11,10 @@ TOKENS: Final = "input_tokens + output_tokens + cache_creation_tokens"
 """What counts of an attempt's tokens."""
 
 _SUMS: Final = f"SELECT coalesce(sum(cost_usd), 0), coalesce(sum({TOKENS}), 0) FROM attempts"  # noqa: S608 - constants
-_OF_TASK: Final = text(f"{_SUMS} WHERE task_id = :task")
-_SINCE: Final = f"{_SUMS} WHERE ended_at IS NOT NULL AND ended_at >= :since"
+REAL: Final = "NOT rehearsal"
+"""A rehearsal's figures are notional: it spends nothing."""
+_OF_TASK: Final = text(f"{_SUMS} WHERE task_id = :task AND {REAL}")
+_SINCE: Final = f"{_SUMS} WHERE ended_at IS NOT NULL AND ended_at >= :since AND {REAL}"
 _OF_PROJECT: Final = text(f"{_SINCE} AND project_id = :project")
 _OF_ALL: Final = text(_SINCE)
 

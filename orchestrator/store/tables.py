@@ -41,7 +41,7 @@ from orchestrator.store.columns import (
 )
 from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -332,6 +332,7 @@ workers: Final = Table(
     json_document("details"),
     json_document("labels", "[]"),
     flag("drain_asked"),
+    Column("turning_since", Real),
 )
 
 limits: Final = Table("limits", metadata, *limit_columns())

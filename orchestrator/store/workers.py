@@ -31,6 +31,8 @@ class Worker:
     labels: tuple[str, ...] = ()
     """What tasks and projects can require of it."""
     drain_asked: bool = False
+    turning_since: float | None = None
+    """When the turn of its loop began that had not come to an end by its last heartbeat."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +54,18 @@ def register(tx: Connection, worker: Worker) -> None:
     tx.execute(insert(workers).values({**values, "labels": list(worker.labels)}))
 
 
-def seen(tx: Connection, worker_id: str, *, now: float, draining: bool = False) -> bool:
+def seen(
+    tx: Connection,
+    worker_id: str,
+    *,
+    now: float,
+    draining: bool = False,
+    turning_since: float | None = None,
+) -> bool:
     """It lives. False when it is not registered. One that is to drain stays marked so."""
     row = update(workers).where(workers.c.id == worker_id)
-    return (
-        tx.execute(row.values(seen_at=now, draining=true() if draining else workers.c.drain_asked)).rowcount
-        == 1
-    )
+    drains = true() if draining else workers.c.drain_asked
+    return tx.execute(row.values(seen_at=now, draining=drains, turning_since=turning_since)).rowcount == 1
 
 
 def ask_to_drain(tx: Connection, worker_id: str) -> bool:

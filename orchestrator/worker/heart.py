@@ -51,7 +51,18 @@ class Heart:
         self._running = running
         self._monotonic = monotonic
         self._last = monotonic()
+        self._turning_since: float | None = None
         self._asked = asyncio.Event()
+
+    def turn_begins(self) -> None:
+        """A turn of the queue goes on, or the one before failed: each beat says since when, so that a loop
+        that hangs is noticed although the heart goes on."""
+        if self._turning_since is None:
+            self._turning_since = self._monotonic()
+
+    def turn_ends(self) -> None:
+        """It came to something."""
+        self._turning_since = None
 
     def look(self) -> None:
         """Something changed: see whether a cancel, or a person, was asked for. It only reads: a write would
@@ -93,6 +104,7 @@ class Heart:
                 self._worker,
                 self._config.lease_seconds,
                 self.draining,
+                None if self._turning_since is None else begun - self._turning_since,
             )
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
@@ -121,9 +133,17 @@ class Heart:
                 log.warning("lease.lost", task_id=key[0], attempt=key[1], why=why)
 
 
-def _beat(tx: Transaction, ids: Sequence[str], worker: str, lease_seconds: float, draining: bool) -> Heard:
+def _beat(
+    tx: Transaction,
+    ids: Sequence[str],
+    worker: str,
+    lease_seconds: float,
+    draining: bool,
+    turning: float | None,
+) -> Heard:
     now = queue.clock(tx)
-    workers.seen(tx, worker, now=now, draining=draining)
+    since = None if turning is None else now - turning
+    workers.seen(tx, worker, now=now, draining=draining, turning_since=since)
     beats = queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)
     return _heard(tx, beats, ids, worker)
 

@@ -134,6 +134,7 @@ class Worker:
         if not busy and (not self._running.free or self._stopping):
             return 0
         endings = self._running.take_finished()
+        self._heart.turn_begins()
         try:
             order = await self._order(endings)
             turned = await self._database.run(turn, order, self._counsel)
@@ -152,6 +153,7 @@ class Worker:
             self._running.give_back(endings)
             raise
         self._away = False
+        self._heart.turn_ends()
         self._clock.learn(turned.at)
         self._providers.stored(order.heard, turned.backoffs)
         self._take_in(turned, endings)

@@ -106,7 +106,7 @@ async def serving(
         yield Api(use=use, port=int(url.rpartition(":")[2]), token=made.token)
 
 
-@pytest.fixture(name="serving")
+@pytest.fixture(name="serving", scope="session")
 def serving_fixture() -> Callable[..., Any]:
     """A server of an installation that is at a place of one's own."""
     return serving

@@ -1,61 +1,17 @@
-"""Metrics, health, and where the server listens."""
+"""Health, readiness, and where the server listens."""
 
+import os
 import re
 import socket
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.api.address import bind
-from orchestrator.commands import tasks
-from orchestrator.commands.projects import CreateProject, create_project
-from orchestrator.domain.attempt import Snapshot, Usage
-from orchestrator.domain.effective import as_json
+from orchestrator.api.health import parts, worker_problem
 from orchestrator.domain.errors import ConfigurationError
-from orchestrator.domain.outcome import Completed
-from orchestrator.domain.settle import settle
-from orchestrator.harness.claude.config import CLAUDE_DEFAULTS
-from orchestrator.store import attempts, queue, settling
-
-
-def figures(text: bytes) -> dict[str, float]:
-    lines = [line for line in text.decode().splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-async def finish_one_task(api) -> None:
-    """A worker takes the task, and its agent answers for a quarter of a dollar."""
-    await create_project(api.use, CreateProject(id="acme"))
-    run, now = api.use.database.run, api.use.clock()
-    made = await tasks.create_task(api.use, tasks.CreateTask(title="x"))
-    (claim,) = await run(queue.claim, [made.created], worker="w1", now=now, lease_seconds=60.0)
-    snapshot = Snapshot(profile_id="reviewer", tier="task", effective=as_json(CLAUDE_DEFAULTS))
-    await run(attempts.begin, claim, snapshot, now=now)
-    during = figures((await api.ask("GET", "/metrics")).body)
-    assert during['orchestrator_agent_processes{worker="w1"}'] == 1
-    assert during['orchestrator_tasks{project="acme",state="IN_PROGRESS"}'] == 1
-    assert 0 < during["orchestrator_lease_seconds_left"] <= 60
-    settlement = settle(claim.task, Completed(answer="done"), now=now, jitter=0.5)
-    ending = settling.Ending(claim=claim, settlement=settlement, usage=Usage(cost_usd=0.25, turns=2))
-    assert await run(settling.settle, [ending], worker="w1", now=now)
-
-
-def test_the_figures_follow_what_happens(with_api) -> None:
-    async def test(api) -> None:
-        before = await api.ask("GET", "/metrics")
-        assert before.headers["content-type"].startswith("text/plain")
-        assert not any(name.startswith("orchestrator_attempts_total") for name in figures(before.body))
-        await finish_one_task(api)
-        await tasks.create_task(api.use, tasks.CreateTask(title="y"))
-        for _ in range(2):  # counting twice counts once
-            after = figures((await api.ask("GET", "/metrics")).body)
-        assert after['orchestrator_claims_total{project="acme"}'] == 1
-        assert after['orchestrator_attempts_total{outcome="completed",project="acme"}'] == 1
-        assert after['orchestrator_spend_usd_total{project="acme"}'] == 0.25
-        assert after['orchestrator_tasks{project="acme",state="READY"}'] == 1
-        assert after['orchestrator_oldest_task_seconds{project="acme",state="READY"}'] >= 0
-        assert after["orchestrator_event_lag"] == 0
-
-    with_api(test)
+from orchestrator.store import workers
+from orchestrator.store.workers import Worker
 
 
 def test_readiness_names_the_part_that_is_not_ready(with_api) -> None:
@@ -67,6 +23,42 @@ def test_readiness_names_the_part_that_is_not_ready(with_api) -> None:
         assert (broken.status, broken.json["parts"]["database"]) == (503, "ready")
         assert "cannot be read" in broken.json["parts"]["vault"]
         assert (await api.ask("GET", "/healthz")).json == {"status": "ok"}
+
+    with_api(test)
+
+
+NOW = 1000.0
+ROW = Worker(id="w", host="h", pid=1, version="1", slots=1, started_at=0.0, seen_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (ROW, None),
+        (replace(ROW, turning_since=NOW - 1), None),
+        (None, "it has not presented itself yet"),
+        (replace(ROW, seen_at=NOW - 90), "its last heartbeat was 90 s ago"),
+        (
+            replace(ROW, turning_since=NOW - 40),
+            "its heartbeat goes on, but its loop has come to nothing for 40 s",
+        ),
+        (replace(ROW, draining=True), "it drains"),
+    ],
+)
+def test_a_worker_that_takes_nothing_says_why(row: Worker | None, problem: str | None) -> None:
+    said = worker_problem(row, now=NOW)
+    assert said is None if problem is None else (said or "").startswith(problem)
+
+
+def test_readiness_tells_of_the_worker_of_this_very_process(with_api) -> None:
+    async def test(api) -> None:
+        other = replace(ROW, seen_at=api.use.clock(), host="elsewhere")
+        await api.use.database.run(workers.register, other)
+        told = await parts(api.use, with_worker=True)
+        assert [(one.name, one.problem) for one in told][-1] == ("worker", "it has not presented itself yet")
+        mine = replace(other, id="mine", host=socket.gethostname(), pid=os.getpid())
+        await api.use.database.run(workers.register, mine)
+        assert all(one.problem is None for one in await parts(api.use, with_worker=True))
 
     with_api(test)
 

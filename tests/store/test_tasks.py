@@ -10,7 +10,7 @@ from orchestrator.domain.errors import AlreadyExists, IllegalTransition, Invalid
 from orchestrator.domain.profile import AgentProfile
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import NewTask, Task, TaskState
-from orchestrator.store import archive, attempts, dependencies, events, profiles, projects, tasks
+from orchestrator.store import archive, dependencies, events, load, profiles, projects, spending, tasks
 from orchestrator.store.database import Database
 from orchestrator.store.tables import archived_tasks
 from orchestrator.store.tables import tasks as table
@@ -332,16 +332,18 @@ def test_an_ended_task_moves_to_the_archive_whole(database: Database, ask: Ask) 
     assert len(database.run_sync(archive.archive, archive.Chosen(ended_by=NOW + 5), now=NOW + 9)) == 2
 
 
-def test_spending_is_summed_over_attempts_that_ended_since(database: Database) -> None:
-    row = "INSERT INTO attempts (task_id, number, project_id, worker, started_at, ended_at, cost_usd) VALUES "
-    database.run_sync(
-        lambda tx: tx.execute(
-            text(
-                row + "('a', 1, 'acme', 'w', 1, 5, 0.5), ('a', 2, 'acme', 'w', 6, 9, 0.25), "
-                "('b', 1, 'other', 'w', 1, 9, 8), ('c', 1, 'acme', 'w', 1, NULL, 4)"
-            )
-        )
+def test_spending_is_summed_over_attempts_that_ended_since_and_were_no_rehearsal(database: Database) -> None:
+    columns = "task_id, number, project_id, worker, started_at, ended_at, cost_usd, rehearsal"
+    rows = (
+        "('a', 1, 'acme', 'w', 1, 5, 0.5, false), ('a', 2, 'acme', 'w', 6, 9, 0.25, false), "
+        "('b', 1, 'other', 'w', 1, 9, 8, false), ('c', 1, 'acme', 'w', 1, NULL, 4, false), "
+        "('a', 3, 'acme', 'w', 10, 11, 100, true)"
     )
-    assert database.read_sync(attempts.spent, "acme", since=5.0) == 0.25
-    assert database.read_sync(attempts.spent, "acme", since=0.0) == 0.75
-    assert database.read_sync(attempts.spent, "nobody", since=0.0) == 0.0
+    database.run_sync(lambda tx: tx.execute(text(f"INSERT INTO attempts ({columns}) VALUES {rows}")))
+    for since, usd in ((6.0, 0.25), (0.0, 0.75)):
+        assert database.read_sync(spending.of_project, "acme", since=since).usd == usd
+    assert database.read_sync(spending.of_project, "nobody", since=0.0).usd == 0.0
+    assert database.read_sync(spending.of_all, since=0.0).usd == 8.75
+    assert database.read_sync(spending.of_task, "a").usd == 0.75
+    found = database.read_sync(load.recent, now=20.0, window_seconds=20.0)["acme"]
+    assert (found.finished, found.spent_today) == (3, 0.75), "it took a slot, and no money"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -22,6 +23,14 @@ def argument(path, name: str) -> float:
     argv = json.loads(path.read_text(encoding="utf-8"))["argv"]
     [given] = [one.partition("=")[2] for one in argv if one.startswith(f"--{name}=")]
     return float(given)
+
+
+@pytest.fixture(autouse=True)
+def for_real(request: pytest.FixtureRequest) -> None:
+    """What a rehearsal costs counts for nothing."""
+    for name in {"lab", "sqlite_lab"} & set(request.fixturenames):
+        lab = request.getfixturevalue(name)
+        lab.registry = replace(lab.registry, base=replace(lab.registry.base, rehearsal=False))
 
 
 async def test_an_attempt_is_given_what_is_left_of_the_budget_of_its_task(sqlite_lab, tmp_path) -> None:
