@@ -27,6 +27,7 @@ Without a script it answers "done". Steps (`name` or `name=value`), carried out 
   stderr=TEXT          this line on stderr
   big=BYTES            an assistant message with that many characters on one line
   lines=N              N small system messages
+  talk=N:SECONDS       N assistant messages, one every so many seconds, until an interrupt
   bad_utf8             a line with bytes that are no UTF-8
   half_line            half a JSON line, then exit 0
   silent               exit 0 at once, printing nothing (before reading anything)
@@ -414,6 +415,13 @@ class Agent:
     def do_lines(self, value):
         line = b'{"type":"system","subtype":"noise","n":%d}\n'
         self.write(b"".join(line % n for n in range(int(value))))
+
+    def do_talk(self, value):
+        count, _, seconds = value.partition(":")
+        for number in range(int(count)):
+            if self.interrupted.wait(float(seconds)):
+                break
+            self.assistant({"type": "text", "text": f"message {number}"})
 
     def do_bad_utf8(self, value):
         self.write(b'{"type":"system","subtype":"noise","text":"\xff\xfe\xc3("}\n\xff\xff not json\n')
