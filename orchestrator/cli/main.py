@@ -17,6 +17,9 @@ from orchestrator.domain.errors import OrchestratorError
 GLOBAL: Final = Group("Everywhere", sort_key=100)
 """Options that any command takes, in any position."""
 
+OWN: Final = Group("Parameters", sort_key=1)
+"""Options and arguments of one command."""
+
 app: Final = App(
     name="orchestrator",
     help="Run coding agents unattended: durable tasks, governed profiles, whitelists that hold.",
@@ -29,8 +32,13 @@ app: Final = App(
 
 def _register() -> None:
     for name, entry in SINGLE.items():
-        path = f"{entry.path.partition(':')[0]}:app" if name in BELOW else entry.path
-        app.command(f"orchestrator.cli.{path}", name=name, help=entry.summary)
+        if name in BELOW:
+            path = f"{entry.path.partition(':')[0]}:app"
+            app.command(f"orchestrator.cli.{path}", name=name, help=entry.summary)
+        else:
+            # Named here, since what is loaded when it is called would be shown among the options of all.
+            command = f"orchestrator.cli.{entry.path}"
+            app.command(command, name=name, help=entry.summary, group_parameters=OWN)
     for name, (text, members) in GROUPS.items():
         group = App(name=name, help=text)
         app.command(group)

@@ -34,22 +34,24 @@ def use_of(opened: "App") -> Use:
 
 
 @asynccontextmanager
-async def use() -> AsyncIterator[Use]:
-    """What commands may use, for as long as the block lasts. Only warnings are logged."""
+async def use(*, log: str = "warning") -> AsyncIterator[Use]:
+    """What commands may use, for as long as the block lasts. Only warnings are logged, or what `log` says."""
     # Database, vault and harnesses take longest to load; neither help nor a wrong option waits for them.
     from orchestrator import app, logs  # noqa: PLC0415 - lazy on purpose
 
     loaded = settings().settings
-    logs.configure(style=loaded.log.format, level="warning")
+    logs.configure(style=loaded.log.format, level=log)
     async with app.opened(loaded) as opened:
         yield use_of(opened)
 
 
-def call(handler: Callable[[Use, Request], Awaitable[Result]], request: Request) -> Result:
+def call(
+    handler: Callable[[Use, Request], Awaitable[Result]], request: Request, *, log: str = "warning"
+) -> Result:
     """Run one command from start to end."""
 
     async def run() -> Result:
-        async with use() as ready:
+        async with use(log=log) as ready:
             return await handler(ready, request)
 
     return asyncio.run(run())

@@ -19,7 +19,8 @@ Side = Annotated[Keep, Parameter(help="ours is this vault's, theirs the remote's
 def sync() -> int:
     """Exchange edits with the remote when the vault is a clone, then read it and record what changed; 1 when
     a document cannot be used or the remote's side could not be joined with ours."""
-    found = call(vault.vault_sync, vault.SyncVault())
+    # What it would log as a warning is in its answer.
+    found = call(vault.vault_sync, vault.SyncVault(), log="error")
     output.show(found, _synced)
     apart = found.git is not None and found.git.state is not GitState.SYNCED
     return exit_codes.FAILED if found.rejected or apart else exit_codes.OK
@@ -39,6 +40,8 @@ def _resolved(found: vault.ConflictResolved) -> Iterator[RenderableType]:
     yield output.text(f"{found.resolved}: {found.keep} is kept")
     for path in found.remaining:
         yield output.text(f"undecided {path}", "yellow")
+    if not found.remaining:
+        yield output.hint("the worker goes on with it by itself; at once", hints.typed("vault sync"))
 
 
 def _git(status: GitStatus | None) -> Iterator[RenderableType]:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 import orchestrator.cli.lean  # noqa: F401 - before all that logs
 from orchestrator import app as composition
@@ -19,7 +19,7 @@ from orchestrator.notify import notify
 from orchestrator.settings import Settings
 from orchestrator.store import aside
 
-app: Final = App(name="worker", help_format="plaintext")
+app: Final = App(name="worker", help_format="plaintext", group_parameters=Group("Parameters", sort_key=1))
 
 
 @app.default

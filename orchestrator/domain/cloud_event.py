@@ -24,7 +24,7 @@ class Wanted:
             return False
         if self.task_id is not None and event.task_id != self.task_id:
             return False
-        return not self.types or any(_fits(wanted, event.kind) for wanted in self.types)
+        return not self.types or any(fits(wanted, event.kind) for wanted in self.types)
 
 
 def wanted_types(given: Iterable[str]) -> tuple[str, ...]:
@@ -61,5 +61,6 @@ def gap(*, after: int, first: int, now: float) -> StoredEvent:
     return StoredEvent(id=first - 1, event=said)
 
 
-def _fits(wanted: str, kind: str) -> bool:
+def fits(wanted: str, kind: str) -> bool:
+    """Whether a type is the one wanted, or begins like it."""
     return kind.startswith(wanted[:-1]) if wanted.endswith("*") else kind == wanted

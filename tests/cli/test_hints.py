@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_what_is_not_found_is_named_once(cli: Cli) -> None:
     assert cli("task", "show", "nowhere1").err.startswith("error: task nowhere1 not found")
 
 
-def test_an_import_says_how_to_replace_on_the_command_line(cli: Cli, tmp_path) -> None:
+def test_an_import_says_how_to_replace_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert cli("profile", "add", "auditor", "--allow", "Read").code == 0
     file = tmp_path / "auditor.yaml"
     file.write_text(cli("profile", "export", "auditor").out, encoding="utf-8")
@@ -68,3 +69,26 @@ def test_an_import_says_how_to_replace_on_the_command_line(cli: Cli, tmp_path) -
 
 def test_a_schedule_without_a_time_names_the_options(cli: Cli) -> None:
     assert "one of --cron, --every and --at" in cli("schedule", "add", "nightly", "look").err
+
+
+def test_the_options_of_a_command_are_not_shown_as_those_of_all(cli: Cli) -> None:
+    for command in ("up", "worker", "events"):
+        own, _, everywhere = cli(command, "--help").out.partition("Everywhere")
+        assert "Parameters" in own
+        assert everywhere.count("--") == 3  # --home, --database, --json
+
+
+def test_an_event_type_that_does_not_exist_is_refused(cli: Cli) -> None:
+    """Whoever follows it would wait for ever."""
+    assert "did you mean 'task.completed'" in cli("events", "--follow", "--type", "task.complete").err
+    assert cli("events", "--type", "tsk.*").code == 2
+    assert cli("events", "--type", "task.*").code == 0
+
+
+def test_what_a_sync_prints_is_not_logged_too(cli: Cli, home: Path) -> None:
+    broken = home / "vault" / "agent-types" / "broken" / "profile.md"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("---\nid: broken\n---\n## Tools\n```json\n{\n```\n", encoding="utf-8")
+    ran = cli("vault", "sync")
+    assert (ran.code, ran.err) == (1, "")
+    assert "unusable  agent-types/broken/profile.md" in ran.out

@@ -55,7 +55,7 @@ def test_a_secret_is_used_and_never_shown(tmp_path: Path) -> None:
         ("worker:\n  slots: many\n", "line 2: worker.slots: .*integer"),
         ("worker:\n  slots: 0\n", "line 2: worker.slots: .*greater than or equal to 1"),
         ("- worker\n", "must be a mapping"),
-        ("worker: [", "not valid YAML"),
+        ("log:\n  level: info\nworker: {slots: [\n", "config.yaml, line 4: not valid YAML: expected"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_place(tmp_path: Path, config: str, message: str) -> None:
