@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from orchestrator.domain.provider import Backoff
 from orchestrator.store.outbox import mark_changed
@@ -11,16 +13,16 @@ from orchestrator.store.tables import backoffs
 
 def store(tx: Connection, heard: Mapping[str, Backoff | None]) -> None:
     """Leave these providers alone, and those with `None` no longer."""
-    for provider, backoff in heard.items():
-        tx.execute(delete(backoffs).where(backoffs.c.provider == provider))
+    insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    # In order, and in one statement each: a rate limit is heard by every host at the same moment.
+    for provider, backoff in sorted(heard.items()):
         if backoff is None:
+            tx.execute(delete(backoffs).where(backoffs.c.provider == provider))
             mark_changed(tx)
             continue
-        tx.execute(
-            insert(backoffs).values(
-                provider=provider, reason=backoff.reason, message=backoff.message, until=backoff.until
-            )
-        )
+        said = {"reason": backoff.reason, "message": backoff.message, "until": backoff.until}
+        put = insert(backoffs).values(provider=provider, **said)
+        tx.execute(put.on_conflict_do_update(index_elements=("provider",), set_=said))
 
 
 def current(tx: Connection, *, now: float) -> dict[str, Backoff]:

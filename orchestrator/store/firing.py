@@ -79,6 +79,7 @@ def look(tx: Connection, *, now: float) -> Look:
         .distinct()
         .join(schedules, schedules.c.id == queue)
         .where(schedules.c.enabled, ~busy)
+        .where(sa.or_(asked.is_(None), asked <= now))  # as `release` asks: or one would look without a pause
         .order_by(queue)
     )
     return Look(

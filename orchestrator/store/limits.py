@@ -2,13 +2,16 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, select, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from orchestrator.domain.limit import Limit, LimitScope, Place
 from orchestrator.store.outbox import mark_changed
 from orchestrator.store.tables import limits
 
-_NAMES: Final = ("scope", "name", "max_concurrent", "budget_usd_per_day", "budget_tokens_per_day")
+_NUMBERS: Final = ("max_concurrent", "budget_usd_per_day", "budget_tokens_per_day")
+_NAMES: Final = ("scope", "name", *_NUMBERS)
 _ALL: Final = select(*(limits.c[name] for name in _NAMES)).order_by(limits.c.scope, limits.c.name)
 _LOCK: Final = text(
     "SELECT scope FROM limits WHERE max_concurrent IS NOT NULL ORDER BY scope, name FOR NO KEY UPDATE"
@@ -21,11 +24,16 @@ _RUNNING: Final = text(
 
 def put(tx: Connection, limit: Limit, *, now: float) -> None:
     """Set a limit in the place of the one there was; one without any number is taken away."""
-    here = (limits.c.scope == limit.scope.value) & (limits.c.name == limit.name)
-    tx.execute(delete(limits).where(here))
-    values: dict[str, Any] = {name: getattr(limit, name) for name in _NAMES}
-    if any(values[name] is not None for name in _NAMES[2:]):
-        tx.execute(insert(limits).values({**values, "scope": limit.scope.value, "updated_at": now}))
+    key = {"scope": limit.scope.value, "name": limit.name}
+    values: dict[str, Any] = {name: getattr(limit, name) for name in _NUMBERS}
+    if any(value is not None for value in values.values()):
+        insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
+        values["updated_at"] = now
+        # The same row: whoever waits to decide by it has a new one not yet in sight, and would wait for none.
+        put = insert(limits).values(**key, **values)
+        tx.execute(put.on_conflict_do_update(index_elements=tuple(key), set_=values))
+    else:
+        tx.execute(delete(limits).where(*(limits.c[name] == value for name, value in key.items())))
     mark_changed(tx)
 
 

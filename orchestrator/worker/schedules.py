@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 DUTY: Final = "schedules"
 CONDITIONS_AT_ONCE: Final = 4
+
+T = TypeVar("T")
 
 
 class Schedules:
@@ -80,8 +82,6 @@ class Schedules:
         return firing.look(tx, now=now), now
 
     async def _fire(self, schedule_id: str) -> Check | None:
-        """One schedule by itself: one that cannot be carried out does not keep the others waiting."""
-
         def fire(tx: Transaction) -> Check | None:
             return firing.fire(
                 tx,
@@ -92,8 +92,19 @@ class Schedules:
                 holder=self._holder,
             )
 
+        return await self._by_itself(schedule_id, fire)
+
+    async def _release(self, schedule_id: str) -> None:
+        def release(tx: Transaction) -> None:
+            firing.release(tx, schedule_id, now=self._clock(tx), new_id=self._new_id)
+
+        await self._by_itself(schedule_id, release)
+
+    async def _by_itself(self, schedule_id: str, work: Callable[[Transaction], T]) -> T | None:
+        """One that cannot be carried out is paused and does not keep the others waiting.
+        Raises DatabaseUnavailable."""
         try:
-            return await self._database.run(fire)
+            return await self._database.run(work)
         except DatabaseUnavailable:
             raise
         except OrchestratorError as error:
@@ -102,17 +113,6 @@ class Schedules:
             log.exception("schedule.fault", schedule_id=schedule_id)
             await self._give_up(schedule_id, f"A fault of ours ({error!r}); the log has the details.")
         return None
-
-    async def _release(self, schedule_id: str) -> None:
-        def release(tx: Transaction) -> None:
-            firing.release(tx, schedule_id, now=self._clock(tx), new_id=self._new_id)
-
-        try:
-            await self._database.run(release)
-        except DatabaseUnavailable:
-            raise
-        except OrchestratorError as error:
-            await self._give_up(schedule_id, str(error))
 
     async def _ask(self, check: Check) -> None:
         loop = asyncio.get_running_loop()

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.schedule import Missed, Overlap, Schedule, ScheduleKind
 from orchestrator.store import events, projects, schedules, tasks
 from orchestrator.store.database import Database
 from orchestrator.store.outbox import Topic
+from orchestrator.store.tables import queued_occurrences
 from orchestrator.worker.schedules import Schedules
 
 BOUND = 20.0
@@ -232,3 +234,40 @@ def test_a_queued_occurrence_starts_as_soon_as_the_task_before_has_ended(databas
     asyncio.run(scenario())
     found = sorted(at for _, at in occurred(database) if at is not None)
     assert found[1] == found[0] + 1
+
+
+def test_while_a_condition_is_asked_a_queued_occurrence_waits_without_haste(database, keeper) -> None:
+    schedule = add(database, overlap=Overlap.QUEUE, condition=("true",), condition_seconds=60.0)
+    at = schedule.next_for or 0.0
+    waiting = {"schedule_id": schedule.id, "scheduled_for": at, "queued_at": at}
+    database.run_sync(lambda tx: tx.execute(queued_occurrences.insert().values(waiting)) and None)
+
+    async def scenario() -> None:
+        turn = keeper(database, clock=lambda tx: at + 0.25)
+        await turn.run_once()  # the one that waits makes its task, and the due one is asked about
+        ended = "UPDATE tasks SET state = 'COMPLETED', finished_at = 1.0"
+        await database.run(lambda tx: tx.execute(text(ended)) and None)
+        await database.run(
+            lambda tx: (
+                tx.execute(queued_occurrences.insert().values(waiting | {"scheduled_for": at - 1})) and None
+            )
+        )
+        assert (await turn.run_once())[1] > 1.0
+
+    asyncio.run(scenario())
+
+
+def test_a_queued_occurrence_that_cannot_start_does_not_stop_the_others(database, keeper) -> None:
+    broken, sound = add(database, overlap=Overlap.QUEUE), add(database)
+    at = broken.next_for or 0.0
+    waiting = {"schedule_id": broken.id, "scheduled_for": at - 1, "queued_at": at}
+    database.run_sync(lambda tx: tx.execute(queued_occurrences.insert().values(waiting)) and None)
+    spoil = text("UPDATE schedules SET task = :task WHERE id = :id")
+    database.run_sync(lambda tx: tx.execute(spoil, {"task": '{"no": "such"}', "id": broken.id}) and None)
+
+    async def scenario() -> None:
+        await keeper(database, clock=lambda tx: at + 0.25).run_once()
+
+    asyncio.run(scenario())
+    assert {one for one, _ in occurred(database)} == {sound.id}
+    assert not database.read_sync(schedules.get, broken.id).enabled
