@@ -127,10 +127,10 @@ class Clockwork(RuleBasedStateMachine):
     def is_paused_and_resumed(self, name: str) -> None:
         old = self._schedule(name)
         paused = timed(replace(old, enabled=False), now=self.now)
-        self.database.run_sync(schedules.update, paused)
+        self.database.run_sync(schedules.update, paused, "schedule.paused", reason="a person")
         self.time_goes_by(200.0)
         new = timed(replace(paused, enabled=True), now=self.now)
-        self.database.run_sync(schedules.update, new)
+        self.database.run_sync(schedules.update, new, "schedule.resumed")
         assert old.next_for is not None
         assert new.next_for is not None
         self.left_out[name] += round((new.next_for - old.next_for) / STEP)
