@@ -5,7 +5,8 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ BRANCHES: Final = "orchestrator/"
 WORKTREES: Final = "worktrees"
 EMPTY: Final = "checkouts"
 ATTEMPTS: Final = "attempts"
+ASIDE: Final = "removed"
+"""Where what is being removed lies until it is gone."""
 
 
 class CheckoutBusy(OrchestratorError):
@@ -42,10 +45,11 @@ class Checkouts:
 
     @asynccontextmanager
     async def prepared(self, project: Project, task: Task) -> AsyncIterator[Path]:
-        """The directory, for as long as the attempt lasts. Each task's own is kept until `discard`.
+        """The directory, for as long as the attempt lasts. Each task's own is kept until `set_aside`.
 
         Raises CheckoutBusy, CheckoutUnusable and OSError.
         """
+        await asyncio.to_thread(self._let_removals_end)
         repository = Path(project.repository) if project.repository else None
         if project.checkout is CheckoutKind.DIRECTORY and repository is not None:
             with _locked(_directory(repository)):
@@ -55,27 +59,66 @@ class Checkouts:
         else:
             yield await asyncio.to_thread(self._empty, task.id)
 
-    def discard(self, project: Project | None, task_id: str, *, attempts: bool = True) -> int:
-        """Remove what this host keeps of a task that nobody goes on with: its worktree or empty directory,
-        and with `attempts` the directories of its attempts with their transcripts. Returns how many there
-        were. Blocks; doing it again, or for a task that never ran here, is nothing.
+    @contextlib.contextmanager
+    def removing(self) -> Iterator[None]:
+        """Hold this to ask whether a task has ended and to `set_aside` what is left of it: an attempt that is
+        claimed meanwhile waits for it before it looks for anything. Blocks."""
+        with _locked(self._aside(), wait=True):
+            yield
+
+    def set_aside(self, task_id: str, kinds: Iterable[str]) -> list[Path]:
+        """Move what this host keeps of a task out of the way, in a moment however much it is; `remove_aside`
+        does the rest. Answers with where it is now. Raises OSError."""
+        moved = []
+        for kind in kinds:
+            place = self._home / kind / task_id
+            if place.is_dir() and not place.is_symlink():
+                place.chmod(PRIVATE)  # one that may not be written may not be moved either
+                aside = Path(tempfile.mkdtemp(dir=self._aside())) / kind
+                moved.append(place.rename(aside))
+        return moved
+
+    def remove_aside(self, project: Project | None, task_id: str, aside: Iterable[Path]) -> None:
+        """Remove what was set aside of a task, and let its repository forget the worktree. Blocks. Raises
+        OSError for what could not be removed; `remove_left` tries it again.
 
         What was not committed goes with the worktree. The branch `orchestrator/<task>` stays in the project's
         repository while it has commits that no other branch has; one that leads nowhere new is deleted.
-        The project's own directory is never touched. Raises OSError for what could not be removed.
+        The project's own directory is never touched.
         """
-        worktree = self._home / WORKTREES / task_id
-        kinds = (WORKTREES, EMPTY, ATTEMPTS) if attempts else (WORKTREES, EMPTY)
-        found = [self._home / kind / task_id for kind in kinds]
-        there = [directory for directory in found if directory.exists()]
         repository = Path(project.repository) if project and project.repository else None
-        if repository is not None and repository.is_dir() and worktree.exists():
-            with _locked(repository, wait=True):
-                _remove_worktree(repository, worktree, BRANCHES + task_id)
-        for directory in there:
-            if directory.exists():
-                remove(directory)
-        return len(there)
+        for place in aside:
+            # Before git is asked: the agent may have left in it whatever it liked.
+            with contextlib.suppress(FileNotFoundError):  # another process of this home removes what is left
+                remove(place.parent)
+            if place.name == WORKTREES and repository is not None and repository.is_dir():
+                with _locked(repository, wait=True):
+                    _forget_worktree(repository, BRANCHES + task_id)
+
+    def remove_left(self) -> None:
+        """Remove what was set aside when its process was killed. Raises OSError."""
+        for place in self._aside().iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process of this home is at it
+                remove(place)
+
+    def discard(self, project: Project | None, task_id: str, *, attempts: bool = True) -> int:
+        """Remove what this host keeps of a task that nobody goes on with: its worktree or empty directory,
+        and with `attempts` the directories of its attempts with their transcripts. Returns how many there
+        were. Blocks; doing it again, or for a task that never ran here, is nothing. Raises OSError."""
+        kinds = (WORKTREES, EMPTY, ATTEMPTS) if attempts else (WORKTREES, EMPTY)
+        with self.removing():
+            aside = self.set_aside(task_id, kinds)
+        self.remove_aside(project, task_id, aside)
+        return len(aside)
+
+    def _aside(self) -> Path:
+        place = self._home / ASIDE
+        place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        return place
+
+    def _let_removals_end(self) -> None:
+        with self.removing():
+            return
 
     def _empty(self, task_id: str) -> Path:
         directory = self._home / EMPTY / task_id
@@ -148,9 +191,8 @@ def _add_worktree(repository: Path, place: Path, branch: str) -> None:
     (_git_directory(place) / MADE).touch()
 
 
-def _remove_worktree(repository: Path, place: Path, branch: str) -> None:
-    """The directory before git is asked: the agent may have left in it whatever it liked."""
-    remove(place)
+def _forget_worktree(repository: Path, branch: str) -> None:
+    """One whose directory is gone. A branch that a new worktree has checked out meanwhile is not deleted."""
     with contextlib.suppress(GitFailed):  # a repository that is gone or damaged keeps nothing of ours
         git(repository, "worktree", "prune")
         listed = git(repository, "for-each-ref", "--format=%(refname)", f"--contains=refs/heads/{branch}")

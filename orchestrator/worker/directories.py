@@ -1,9 +1,9 @@
 """What tasks that have ended left on the disk of this host: removed by age and by size."""
 
 import asyncio
+import contextlib
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +12,10 @@ import structlog
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.project import Project
 from orchestrator.domain.retention import MEBIBYTE, Keep, Kept, before, to_remove
-from orchestrator.store import projects, retention
+from orchestrator.store import projects, queue, retention
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.retention import Ended
-from orchestrator.worker.checkouts import ATTEMPTS, EMPTY, WORKTREES, Checkouts, remove
+from orchestrator.worker.checkouts import ATTEMPTS, EMPTY, WORKTREES, Checkouts
 
 log = structlog.get_logger()
 
@@ -31,8 +31,14 @@ class Directories:
     of a task that the database does not know goes by the age of its directory."""
 
     def __init__(
-        self, *, home: Path, database: Database, keep: Keep, clock: Callable[[], float] = time.time
+        self,
+        *,
+        home: Path,
+        database: Database,
+        keep: Keep,
+        clock: Callable[[Transaction], float] = queue.clock,
     ) -> None:
+        """`clock` is the database's, by which tasks have ended: this host's own may be wrong."""
         self._home = home
         self._database = database
         self._keep = keep
@@ -55,47 +61,68 @@ class Directories:
     async def sweep(self) -> dict[str, int]:
         """Remove all that is due by now; says of how many tasks. Raises DatabaseUnavailable, and OSError for
         what could not be removed."""
+        await asyncio.to_thread(self._checkouts.remove_left)
+        now = await self._database.read(self._clock)
         gone = {
-            "checkouts": await self._sweep_checkouts(),
-            "scratch": await self._sweep_scratch(),
-            "transcripts": await self._sweep_transcripts(),
+            "checkouts": await self._sweep_checkouts(now),
+            "scratch": await self._sweep_scratch(now),
+            "transcripts": await self._sweep_transcripts(now),
         }
         found = {name: count for name, count in gone.items() if count}
         if found:
             log.info("directories.swept", **found)
         return found
 
-    async def _sweep_checkouts(self) -> int:
-        due = await self._due((WORKTREES, EMPTY), self._keep.checkouts_days, self._keep.checkouts_mb)
-        gone = 0
-        async for name, project in self._still_ended(due):
-            gone += await asyncio.to_thread(self._checkouts.discard, project, name, attempts=False)
-        return gone
+    async def _sweep_checkouts(self, now: float) -> int:
+        kinds = (WORKTREES, EMPTY)
+        due = await self._due(kinds, now, self._keep.checkouts_days, self._keep.checkouts_mb)
+        return await self._take_away(due, kinds)
 
-    async def _sweep_scratch(self) -> int:
+    async def _sweep_scratch(self, now: float) -> int:
         """Caches, temporary files, copies of settings: all but the transcripts."""
-        cut = before(self._clock(), self._keep.scratch_days)
+        cut = before(now, self._keep.scratch_days)
         if cut is None:
             return 0
         ended = await self._ended((ATTEMPTS,))
         self._stripped &= ended.keys()  # a task that was tried again is looked at again
         due = [name for name, since in ended.items() if since < cut and name not in self._stripped]
-        async for name, _ in self._still_ended(due):
-            place = self._home / ATTEMPTS / name
-            await asyncio.to_thread(_strip, place)
-            self._bytes.pop(place, None)
+        for name in due:
+            for place in await asyncio.to_thread(self._attempts_to_strip, name):
+                await asyncio.to_thread(_strip, place)
+            self._bytes.pop(self._home / ATTEMPTS / name, None)
             self._stripped.add(name)
         return len(due)
 
-    async def _sweep_transcripts(self) -> int:
-        due = await self._due((ATTEMPTS,), self._keep.transcripts_days, self._keep.transcripts_mb)
+    async def _sweep_transcripts(self, now: float) -> int:
+        kinds = (ATTEMPTS,)
+        due = await self._due(kinds, now, self._keep.transcripts_days, self._keep.transcripts_mb)
+        return await self._take_away(due, kinds)
+
+    async def _take_away(self, names: Iterable[str], kinds: Collection[str]) -> int:
         gone = 0
-        async for name, _ in self._still_ended(due):
-            await asyncio.to_thread(remove, self._home / ATTEMPTS / name)
-            gone += 1
+        for name in names:
+            project, aside = await asyncio.to_thread(self._set_aside, name, kinds)
+            await asyncio.to_thread(self._checkouts.remove_aside, project, name, aside)
+            gone += len(aside)
         return gone
 
-    async def _due(self, kinds: Collection[str], days: float | None, megabytes: float | None) -> list[str]:
+    def _set_aside(self, name: str, kinds: Collection[str]) -> tuple[Project | None, list[Path]]:
+        """What is there of a task, unless it is tried again by now."""
+        with self._checkouts.removing():
+            goes_on, project = self._database.read_sync(_owner, name)
+            return project, [] if goes_on else self._checkouts.set_aside(name, kinds)
+
+    def _attempts_to_strip(self, name: str) -> list[Path]:
+        """Those that the task has had, unless it is tried again by now: a later one has a directory of its
+        own, which is not among them."""
+        with self._checkouts.removing():
+            goes_on, _ = self._database.read_sync(_owner, name)
+            place = self._home / ATTEMPTS / name
+            return [] if goes_on or not place.is_dir() or place.is_symlink() else list(place.iterdir())
+
+    async def _due(
+        self, kinds: Collection[str], now: float, days: float | None, megabytes: float | None
+    ) -> list[str]:
         """The tasks whose directories of these kinds are too old, or too much all together."""
         ended = await self._ended(kinds)
         sizes = dict.fromkeys(ended, 0)
@@ -103,7 +130,7 @@ class Directories:
             sizes = await asyncio.to_thread(self._measured, kinds, ended)
         kept = [Kept(name=name, since=since, bytes=sizes[name]) for name, since in ended.items()]
         limit = None if megabytes is None else int(megabytes * MEBIBYTE)
-        return [one.name for one in to_remove(kept, cut=before(self._clock(), days), limit=limit)]
+        return [one.name for one in to_remove(kept, cut=before(now, days), limit=limit)]
 
     async def _ended(self, kinds: Iterable[str]) -> dict[str, float]:
         """The tasks with such directories that do not go on, and since when."""
@@ -114,13 +141,6 @@ class Directories:
             known |= await self._database.read(retention.ended, names[start : start + ASKED])
         since = {name: known[name].at if name in known else touched for name, touched in found.items()}
         return {name: at for name, at in since.items() if at is not None}
-
-    async def _still_ended(self, names: Iterable[str]) -> AsyncIterator[tuple[str, Project | None]]:
-        """Those that nobody tries again meanwhile, asked one by one just before, each with its project."""
-        for name in names:
-            goes_on, project = await self._database.read(_owner, name)
-            if not goes_on:
-                yield name, project
 
     def _measured(self, kinds: Collection[str], names: Iterable[str]) -> dict[str, int]:
         measured = {}
@@ -171,8 +191,10 @@ def _size(place: Path) -> int:
 
 
 def _strip(place: Path) -> None:
-    """Remove all but transcripts, by handles of directories: links lead nowhere. What cannot be removed now
-    goes with the rest later."""
+    """Remove all but transcripts of an attempt, by handles of directories: links lead nowhere. What cannot be
+    removed now goes with the rest later."""
+    if place.is_symlink():
+        return
     for _, folders, files, at in os.fwalk(place, topdown=False, follow_symlinks=False):
         for name in files:
             if not name.endswith(TRANSCRIPT):
@@ -180,6 +202,8 @@ def _strip(place: Path) -> None:
         for name in folders:
             _try(os.unlink, name, at)  # a link to one
             _try(os.rmdir, name, at)
+    with contextlib.suppress(OSError):  # one that still holds a transcript
+        place.rmdir()
 
 
 def _try(function: Callable[..., None], name: str, at: int) -> None:

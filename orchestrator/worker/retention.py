@@ -26,14 +26,15 @@ FOUND: Final = 2000
 
 
 class Retention:
-    """One for a process. `pause` waits between two steps; tests with a clock of their own need not wait."""
+    """One for a process. `clock` is the database's, by which all that is kept is dated: a host whose own is
+    wrong would take away what is new. `pause` waits between two steps; tests need not wait."""
 
     def __init__(
         self,
         *,
         database: Database,
         keep: Keep,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[Transaction], float] = queue.clock,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
@@ -67,8 +68,7 @@ class Retention:
     async def _exhaust(self, subject: Subject, duty: Duty | None) -> int:
         rows = 0
         while True:
-            now = self._clock()
-            keys = await self._database.read(subject.find, self._keep, now, FOUND)
+            now, keys = await self._database.read(self._find, subject)
             before = rows
             while keys:
                 done = await self._step(subject, keys, now, duty)
@@ -78,6 +78,10 @@ class Retention:
                 keys = keys[done.keys :]
             if rows == before:
                 return rows
+
+    def _find(self, tx: Transaction, subject: Subject) -> tuple[float, Keys]:
+        now = self._clock(tx)
+        return now, subject.find(tx, self._keep, now, FOUND)
 
     async def _step(self, subject: Subject, keys: Keys, now: float, duty: Duty | None) -> Done:
         pace = self._paces[subject.name]

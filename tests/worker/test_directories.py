@@ -1,6 +1,7 @@
 """What ended tasks left on the disk: by age, by size, and never of a task that goes on."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ from sqlalchemy import text
 
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.retention import DAY, Keep
-from orchestrator.domain.task import NewTask
+from orchestrator.domain.task import NewTask, Task, TaskState
 from orchestrator.store import archive, projects, tasks
 from orchestrator.store.database import Database, open_database
+from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.directories import Directories
 
 NOW = 1_800_000_000.0
@@ -53,7 +55,9 @@ def left(database: Database, tmp_path: Path) -> Callable[..., Path]:
 
 
 def sweep(database: Database, home: Path, **keep: float) -> dict[str, int]:
-    directories = Directories(home=home, database=database, keep=replace(FOREVER, **keep), clock=lambda: NOW)
+    directories = Directories(
+        home=home, database=database, keep=replace(FOREVER, **keep), clock=lambda tx: NOW
+    )
     return asyncio.run(directories.sweep())
 
 
@@ -86,7 +90,7 @@ def test_the_oldest_go_when_it_is_too_much(database: Database, left) -> None:
 def test_a_task_that_is_tried_again_keeps_what_it_has(database: Database, left) -> None:
     home = left("a", 99)
     directories = Directories(
-        home=home, database=database, keep=replace(FOREVER, scratch_days=0), clock=lambda: NOW
+        home=home, database=database, keep=replace(FOREVER, scratch_days=0), clock=lambda tx: NOW
     )
     assert asyncio.run(directories.sweep()) == {"scratch": 1}
     assert asyncio.run(directories.sweep()) == {}
@@ -158,3 +162,95 @@ def test_a_worktree_goes_and_the_branch_with_its_commits_stays(
     assert not worktree.exists()
     assert "work of the agent" in git("log", "--format=%s", "orchestrator/a")
     assert "worktrees/a" not in git("worktree", "list")
+
+
+def test_a_task_that_is_tried_again_while_its_worktree_is_removed_gets_a_whole_one(
+    database: Database, left, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    for arguments in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=repository, check=True, capture_output=True)
+    code = Project(
+        id="code",
+        name="Code",
+        created_at=1.0,
+        updated_at=1.0,
+        repository=str(repository),
+        checkout=CheckoutKind.WORKTREE,
+    )
+    database.run_sync(projects.create, code)
+    home = left("a", 99, project="code")
+    checkouts = Checkouts(home)
+
+    async def prepared() -> Path:
+        task = await database.read(tasks.get, "a")
+        async with checkouts.prepared(code, task) as place:
+            return place
+
+    async def scenario() -> Path:
+        place = await prepared()
+        handle = os.open(repository, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # another attempt makes its worktree just now
+        directories = Directories(
+            home=home, database=database, keep=replace(FOREVER, checkouts_days=1), clock=lambda tx: NOW
+        )
+        sweeping = asyncio.create_task(directories.sweep())
+        async with asyncio.timeout(20):
+            while place.exists():  # noqa: ASYNC110 - others tell nobody
+                await asyncio.sleep(0)
+        again = text("UPDATE tasks SET state = 'ASSIGNED', finished_at = NULL")
+        await database.run(lambda tx: tx.execute(again) and None)
+        preparing = asyncio.create_task(prepared())
+        os.close(handle)
+        await asyncio.gather(sweeping, preparing)
+        return preparing.result()
+
+    place = asyncio.run(scenario())
+    assert place == home / "worktrees" / "a"
+    subprocess.run(["git", "status"], cwd=place, check=True, capture_output=True)
+    assert names(home / "removed") == []
+
+
+def waits_for_a_lock() -> bool:
+    """Whether anything in this process does, as the system tells it."""
+    locks = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    return any("->" in line and str(os.getpid()) in line.split() for line in locks)
+
+
+def test_an_attempt_waits_until_it_is_decided_what_is_left_of_its_task(tmp_path: Path) -> None:
+    checkouts = Checkouts(tmp_path)
+    acme = Project(id="acme", name="Acme", created_at=1.0, updated_at=1.0)
+    task = Task(
+        id="a",
+        project_id="acme",
+        title="T",
+        prompt="",
+        state=TaskState.ASSIGNED,
+        priority=1,
+        created_at=1.0,
+        updated_at=1.0,
+    )
+
+    async def prepared() -> Path:
+        async with checkouts.prepared(acme, task) as place:
+            return place
+
+    async def scenario() -> None:
+        with checkouts.removing():
+            preparing = asyncio.create_task(prepared())
+            async with asyncio.timeout(20):
+                while not waits_for_a_lock():  # noqa: ASYNC110 - others tell nobody
+                    await asyncio.sleep(0)
+            assert not (tmp_path / "checkouts").exists()
+        assert (await preparing).is_dir()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_killed_sweep_had_set_aside_goes_with_the_next(database: Database, left) -> None:
+    home = left("a", None)
+    (home / "removed" / "x" / "checkouts").mkdir(parents=True)
+    assert sweep(database, home, checkouts_days=1) == {}
+    assert names(home / "removed") == []

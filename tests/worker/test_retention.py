@@ -1,6 +1,7 @@
 """Retention as a duty: in small steps, fenced, and by one process at a time."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_it_goes_on_in_steps_until_nothing_is_due_and_rests_between_them(databas
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    retention = Retention(database=database, keep=Keep(), clock=lambda: NOW, pause=rest)
+    retention = Retention(database=database, keep=Keep(), clock=lambda tx: NOW, pause=rest)
     assert asyncio.run(retention.sweep()) == {"events": 2999}
     assert len(rests) >= 2999 / Pace().most
     assert min(rests) > 0
@@ -57,7 +58,7 @@ def test_a_step_without_the_duty_changes_nothing(database: Database) -> None:
     now = database.read_sync(queue.clock)
     duty = database.run_sync(duties.take, DUTY, holder="me", now=now, lease_seconds=60.0)
     database.run_sync(duties.release, "me")
-    retention = Retention(database=database, keep=Keep(), clock=lambda: NOW)
+    retention = Retention(database=database, keep=Keep(), clock=lambda tx: NOW)
     with pytest.raises(LeaseLost):
         asyncio.run(retention.sweep(duty))
     assert left(database) == 10
@@ -70,7 +71,7 @@ def test_the_one_who_holds_the_duty_sweeps_from_time_to_time(database: Database)
         async def step(_seconds: float) -> None:
             stepped.set()
 
-        retention = Retention(database=database, keep=Keep(), clock=lambda: NOW, pause=step)
+        retention = Retention(database=database, keep=Keep(), clock=lambda tx: NOW, pause=step)
         keeping = asyncio.create_task(keep_bounded(retention, database, holder="me", seconds=0.01))
         async with asyncio.timeout(20):
             for _ in range(2):
@@ -83,3 +84,14 @@ def test_the_one_who_holds_the_duty_sweeps_from_time_to_time(database: Database)
     asyncio.run(work())
     (held,) = database.read_sync(duties.list_duties)
     assert (held.name, held.holder, held.lease_until) == (DUTY, "me", 0.0)
+
+
+@pytest.mark.postgres
+def test_a_host_whose_clock_is_wrong_takes_nothing_away(postgres_url: str, monkeypatch) -> None:
+    with open_database(postgres_url) as shared:
+        now = shared.read_sync(queue.clock)
+        new = Event(kind="project.created", subject="project/x", at=now)
+        shared.run_sync(lambda tx: events.append(tx, *[new] * 10))
+        monkeypatch.setattr(time, "time", lambda: now + 999 * DAY)
+        assert asyncio.run(Retention(database=shared, keep=Keep()).sweep()) == {}
+        assert left(shared) == 10
