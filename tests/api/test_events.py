@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from orchestrator.api import address
+from orchestrator.api import address, server
 from orchestrator.api import events as hubs
 from orchestrator.domain.cloud_event import Wanted
 from orchestrator.domain.event import Event
@@ -297,16 +297,15 @@ def test_a_stream_that_cannot_be_is_refused_before_it_begins(with_api, query: st
     with_api(test)
 
 
-def test_readers_are_let_go_when_the_server_stops(with_api) -> None:
+def test_readers_are_let_go_when_the_server_stops(with_api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ENDING_SECONDS", 3600.0)  # or they might have been cut off
     kept: list[object] = []
 
-    async def test(api) -> float:
+    async def test(api) -> None:
         stream = following(api)
         kept.extend((stream, await stream.__aenter__(), await websocket(api)))
-        return time.monotonic()
 
-    stopping = with_api(test)
-    assert time.monotonic() - stopping < 4.0
+    with_api(test)
 
 
 def test_who_resumes_after_events_that_were_removed_is_told_so_once(with_api) -> None:

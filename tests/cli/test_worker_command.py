@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -20,10 +21,11 @@ BOUND = 60
 class Systemd:
     """The socket that a service reports to."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self) -> None:
+        # Of the abstract kind, so that no directory of the tests is too long for it.
+        self.name = f"@orchestrator-{secrets.token_hex(8)}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
+        self.socket.bind(f"\0{self.name[1:]}")
         self.socket.settimeout(BOUND)
         self.heard: list[str] = []
 
@@ -35,8 +37,8 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    manager = Systemd(tmp_path / "notify")
+def systemd() -> Iterator[Systemd]:
+    manager = Systemd()
     with closing(manager.socket):
         yield manager
 
@@ -49,7 +51,7 @@ def worker(tmp_path: Path, systemd: Systemd, *arguments: str) -> Iterator[subpro
         "ORCHESTRATOR_API__OPEN_HEALTH": "true",
         "HOME": str(tmp_path),
         "PATH": "/usr/bin:/bin",
-        "NOTIFY_SOCKET": str(systemd.path),
+        "NOTIFY_SOCKET": systemd.name,
         "WATCHDOG_USEC": "200000",
     }
     process = subprocess.Popen(

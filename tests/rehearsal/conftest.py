@@ -70,7 +70,7 @@ def ask() -> Ask:
         path: str = "/v1/messages?beta=true",
         body: Any = None,
         headers: dict[str, str] | None = None,
-        timeout: float = 10,
+        timeout: float = 30,
         **fields: Any,
     ) -> Answer:
         if body is None and method == "POST":

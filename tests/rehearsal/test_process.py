@@ -37,7 +37,7 @@ def test_it_says_where_it_is_answers_and_ends_when_told(tmp_path: Path, end: str
         said = first_line(process)
         assert said["rehearsal"] is True
         body = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
-        with urllib.request.urlopen(f"{said['url']}/v1/messages", body, timeout=10) as answer:
+        with urllib.request.urlopen(f"{said['url']}/v1/messages", body, timeout=60) as answer:
             assert json.load(answer)["content"][0]["text"] == "[rehearsal] Hello."
         assert json.loads(log.read_text())["number"] == 1
         if isinstance(end, signal.Signals):
@@ -45,7 +45,7 @@ def test_it_says_where_it_is_answers_and_ends_when_told(tmp_path: Path, end: str
         else:
             assert process.stdin is not None
             process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -54,7 +54,7 @@ def test_a_bad_script_is_one_line_on_standard_error(tmp_path: Path) -> None:
     script = tmp_path / "script.yaml"
     script.write_text("replies:\n  - txt: Hello.")
     with rehearsal("--script", script) as process:
-        assert process.wait(timeout=10) == 2
+        assert process.wait(timeout=60) == 2
         assert process.stderr is not None
         complaint = process.stderr.read().decode()
         assert "script.yaml, line 2: replies[0].txt is not a known key; did you mean 'text'?" in complaint

@@ -72,12 +72,12 @@ def test_a_reader_sees_one_state_however_long_it_looks(database: Database) -> No
     def look_twice(tx: Connection) -> tuple[list[str], list[str]]:
         first = names(tx)
         looked.set()
-        assert wrote.wait(10)
+        assert wrote.wait(60)
         return first, names(tx)
 
     async def both() -> tuple[list[str], list[str]]:
         reading = asyncio.create_task(database.read(look_twice))
-        await asyncio.to_thread(looked.wait, 10)
+        await asyncio.to_thread(looked.wait, 60)
         await database.run(add, "late")
         wrote.set()
         return await reading
@@ -92,11 +92,11 @@ def test_a_cancelled_call_has_ended_when_it_raises(database: Database) -> None:
     def slow(tx: Connection) -> None:
         add(tx, "slow")
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     async def cancel_it() -> list[str]:
         call = asyncio.create_task(database.run(slow))
-        await asyncio.to_thread(entered.wait, 10)
+        await asyncio.to_thread(entered.wait, 60)
         call.cancel()
         asyncio.get_running_loop().call_later(0.05, leave.set)
         with pytest.raises(asyncio.CancelledError):
@@ -110,7 +110,7 @@ def test_a_call_cancelled_before_it_began_never_happens(sqlite_url: str) -> None
     leave = threading.Event()
 
     async def cancel_second(database: Database) -> list[str]:
-        first = asyncio.create_task(database.run(lambda tx: leave.wait(10)))
+        first = asyncio.create_task(database.run(lambda tx: leave.wait(60)))
         second = asyncio.create_task(database.run(add, "second"))
         await asyncio.sleep(0)
         second.cancel()
@@ -162,7 +162,7 @@ def test_a_deadlock_is_run_again(postgres_url: str) -> None:
             lambda tx: list(tx.execute(text("SELECT weight FROM projects")).scalars())
         )
     assert weights == [3.0, 3.0]
-    assert len(rounds) == 3
+    assert len(rounds) >= 3  # on a busy machine both may be sent back
 
 
 @pytest.mark.postgres
@@ -309,7 +309,7 @@ def test_a_lock_held_by_another_process_is_waited_for_and_then_named(
             database.run_sync(add, "waiting")
         assert database.read_sync(names) == []  # readers go on
         other.stdin.close()
-        other.wait(10)
+        other.wait(60)
         database.run_sync(add, "waiting")
         assert database.read_sync(names) == ["waiting"]
 

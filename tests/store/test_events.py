@@ -75,7 +75,7 @@ def test_a_slow_transaction_is_not_overtaken_by_ids(postgres_url: str) -> None:
     def slow(tx: Connection) -> None:
         events.append(tx, fact("slow"))
         recorded.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
 
     async def race(database: Database) -> tuple[list[str], list[str]]:
         late = asyncio.create_task(database.run(slow))

@@ -24,7 +24,7 @@ from orchestrator.store.wake_sqlite import POLL_SECONDS
 
 pytestmark = pytest.mark.made_up_events
 
-SOON = 5.0
+SOON = 30.0
 FACT = Event(kind="task.created", subject="task/t", at=1.0)
 
 
@@ -202,11 +202,13 @@ def test_a_listener_takes_its_bell_along(sqlite_url: str) -> None:
 
 def test_a_place_with_a_long_name_has_bells_too(tmp_path: Path) -> None:
     """Longer than any socket's address could be."""
-    with open_database(f"sqlite:///{tmp_path}/{'long' * 25}/{'er' * 50}/orchestrator.db") as database:
+    url = f"sqlite:///{tmp_path}/{'long' * 25}/{'er' * 50}/orchestrator.db"
+    with open_database(url) as database:
 
         async def body(listener: Listener) -> None:
+            assert len(bells(url)) == 1
             await database.run(mark_changed)
-            assert await listener.wait(POLL_SECONDS / 2)
+            assert await listener.wait(SOON)
 
         run(database, body)
 

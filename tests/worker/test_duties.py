@@ -9,7 +9,7 @@ from orchestrator.store.database import Database
 from orchestrator.store.duties import Duty
 from orchestrator.worker.duties import kept_up, on_duty
 
-BOUND = 10.0
+BOUND = 30.0
 
 
 def test_when_one_leaves_the_next_goes_on(database: Database) -> None:

@@ -226,7 +226,7 @@ def test_wrong_credentials_are_not_tried_for_three_minutes(attempt: Attempting) 
     started = time.monotonic()
     report = attempt(f"raw={retry(401, 500)};hang").report()
     assert isinstance(report.outcome, AuthenticationFailed)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_a_long_wait_for_a_limit_is_spent_outside_the_slot(attempt: Attempting) -> None:
@@ -267,7 +267,7 @@ def test_an_agent_that_does_not_listen_is_ended_all_the_same(attempt: Attempting
     started = time.monotonic()
     report = asyncio.run(attempt("ignore_term;ignore_interrupt;say=x;hang").run(at_text))
     assert report.outcome == Interrupted()
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_an_interrupt_before_the_start_is_not_forgotten(attempt: Attempting) -> None:
@@ -294,7 +294,7 @@ def test_a_process_that_stays_after_its_result_is_ended(attempt: Attempting) -> 
     started = time.monotonic()
     report = attempt("result=42;hang_after_result", timers={"drain": 0.3}).report()
     assert report.outcome == Completed(answer="42")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_leaving_the_scope_ends_the_process(attempt: Attempting) -> None:

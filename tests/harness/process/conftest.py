@@ -137,7 +137,7 @@ class Lab:
         return items
 
     @staticmethod
-    def until(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
+    def until(holds: Callable[[], bool], seconds: float = BOUND) -> bool:
         """Whether it comes about in time: for what the kernel tells nobody about."""
         deadline = time.monotonic() + seconds
         while not (held := holds()) and time.monotonic() < deadline:

@@ -49,12 +49,12 @@ def test_a_wrapper_that_contains_nothing_is_not_believed(
 
 def test_a_wrapper_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "PROBE_SECONDS", 0.2)
-    tool(tmp_path, "setpriv", "exec /bin/sleep 30")
+    tool(tmp_path, "setpriv", "exec /bin/sleep 600")
     tool(tmp_path, "unshare", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path))
     began = time.monotonic()
     assert probe().containment is Containment.SUPERVISOR
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_a_containment_can_be_ruled_out() -> None:

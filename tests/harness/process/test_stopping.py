@@ -167,7 +167,7 @@ def test_a_kill_at_any_instant_of_the_start_leaves_nothing(
             async with start(argv, cwd=tmp_path, env=env, isolation=isolation) as child:
                 await asyncio.wait([asyncio.ensure_future(child.wait())], timeout=step * 0.0015)
                 began = time.monotonic()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 30
             assert lab.pids_of(sleeper) == []
 
     lab.go(scene())

@@ -17,8 +17,8 @@ def started(monkeypatch):
     found: list[tuple[subprocess.Popen[bytes], list[str], dict[str, str]]] = []
     start = Leash.start
 
-    def watched(self, command, environment):
-        found.append((start(self, command, environment), list(command), dict(environment)))
+    def watched(self, command, environment, inherited=()):
+        found.append((start(self, command, environment, inherited), list(command), dict(environment)))
         return found[-1][0]
 
     monkeypatch.setattr(process.Leash, "start", watched)
