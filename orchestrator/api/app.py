@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from orchestrator.api import operation
 from orchestrator.api.events import Hub
 from orchestrator.api.metrics import Metrics
-from orchestrator.api.problems import Refused
+from orchestrator.api.problems import CODES, Refused
 from orchestrator.api.resources import PREFIX
 from orchestrator.api.routes import routes
 from orchestrator.api.security import HEALTH_PATHS, Guard
@@ -36,7 +36,7 @@ def create_app(
     """Answers on `hosts` only, to whoever shows a token; `hub` must be running meanwhile.
 
     `mounts` are routes of other applications; they stand behind the same guard, and find what their caller
-    may use in the scope under `mcp.USE`. `with_worker` says that a worker is to run in this process.
+    may use in the scope under `identify.USE`. `with_worker` says that a worker is to run in this process.
     """
 
     async def identify(token: str) -> Use | None:
@@ -62,9 +62,8 @@ async def _unknown(_request: Request, error: Exception) -> Response:
     """No such address, or not with this method."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
-    refused = Refused(
-        error.status_code, phrase.lower().replace(" ", "-"), f"{phrase}; see /api/v1/openapi.json."
-    )
+    code = CODES.get(error.status_code, phrase.lower().replace(" ", "-"))
+    refused = Refused(error.status_code, code, f"{phrase}; see /api/v1/openapi.json.")
     answer = refused.response()
     answer.headers.update(error.headers or {})
     return answer

@@ -2,28 +2,24 @@
 
 import asyncio
 import contextvars
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.api.identify import USE, Identify, bearer_token
+from orchestrator.api.mcp_problems import as_problems
+from orchestrator.api.problems import Refused, check_json, refuse
 from orchestrator.commands.use import Use
 
 if TYPE_CHECKING:
     # Only its name: the SDK takes 26 MiB, and most of the time no agent has a tool of ours.
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-Identify = Callable[[str], Awaitable[Use | None]]
-"""What the owner of a token may use; `None` for a token that is not known, or no more."""
-
 PATH: Final = "/mcp"
 LOOPBACK_HOSTS: Final = ("127.0.0.1:*", "localhost:*", "[::1]:*")
-
-USE: Final = "orchestrator.use"
-"""Where the scope of an admitted request keeps what its caller may use."""
 
 
 class McpDoor:
@@ -42,17 +38,28 @@ class McpDoor:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        use: Use | None = scope.get(USE)
-        if use is None and (token := bearer_token(Headers(scope=scope).get("authorization"))) is not None:
-            use = await self._identify(token)
-        if use is None:
-            await _refuse(send)
+        try:
+            use = await self._admitted(scope)
+        except Refused as refused:
+            await refuse(refused, scope, receive, send)
             return
         if self._manager is None:
             raise RuntimeError("the door is closed: its `running` must last as long as it is served")
         self._wanted.set()
         manager = await asyncio.shield(self._manager)
-        await manager.handle_request({**scope, USE: use}, receive, send)
+        await manager.handle_request({**scope, USE: use}, receive, as_problems(send))
+
+    async def _admitted(self, scope: Scope) -> Use:
+        """Raises Refused."""
+        headers = Headers(scope=scope)
+        use: Use | None = scope.get(USE)
+        if use is None and (token := bearer_token(headers.get("authorization"))) is not None:
+            use = await self._identify(token)
+        if use is None:
+            raise Refused.token("an attempt's ends with it")
+        if scope["method"] == "POST":
+            check_json(headers.get("content-type"))
+        return use
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,24 +95,6 @@ class McpDoor:
         return mcp_server.http_manager(_of_request, self._hosts)
 
 
-def bearer_token(header: str | None) -> str | None:
-    """The token of an Authorization header, `None` when it holds none."""
-    scheme, _, token = (header or "").strip().partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
 def _of_request(request: Any) -> Use:
     use: Use = request.request.scope[USE]
     return use
-
-
-async def _refuse(send: Send) -> None:
-    body = {
-        "type": "urn:orchestrator:problem:token",
-        "title": "Not authenticated",
-        "status": 401,
-        "detail": "A valid token is needed: Authorization: Bearer <token>. An attempt's ends with it.",
-    }
-    headers = [(b"content-type", b"application/problem+json"), (b"www-authenticate", b"Bearer")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import structlog
 from mcp.server.context import ServerRequestContext
@@ -20,6 +20,7 @@ from mcp_types import (
 )
 
 from orchestrator import __version__
+from orchestrator.api.identify import BODY_BYTES
 from orchestrator.commands import calls
 from orchestrator.commands.command import AnyCommand
 from orchestrator.commands.use import Use
@@ -32,9 +33,6 @@ log = structlog.get_logger()
 Request = ServerRequestContext[Any, Any]
 WhoCalls = Callable[[Request], Use]
 """What the caller of a request may use, himself included."""
-
-BODY_BYTES: Final = 64 << 20
-"""Of a request at most: prompts may have 8 MiB, and their JSON several times that."""
 
 
 def server(who: WhoCalls) -> Server[Any]:

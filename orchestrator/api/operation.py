@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator.api import health
-from orchestrator.api.mcp import USE
+from orchestrator.api.identify import USE
 from orchestrator.api.metrics import MEDIA_TYPE, Metrics
 from orchestrator.api.resources import PREFIX
 from orchestrator.api.routes import as_json, edge

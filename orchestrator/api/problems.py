@@ -17,6 +17,7 @@ TITLES: Final[dict[int, str]] = {
     403: "Not permitted",
     404: "Not found",
     405: "Method not allowed",
+    406: "Not acceptable",
     409: "Not possible in the current state",
     413: "Too large",
     415: "Not JSON",
@@ -26,6 +27,17 @@ TITLES: Final[dict[int, str]] = {
     503: "Not usable now",
 }
 """Every status of a problem that any address may answer with."""
+
+
+CODES: Final[dict[int, str]] = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "too-large",
+    415: "not-json",
+}
+"""The code of a problem whose status says it all."""
 
 
 class Refused(Exception):
@@ -41,6 +53,11 @@ class Refused(Exception):
         """The same, where a command's error has to end the request before it began."""
         return cls(problem(error)["status"], error.code, str(error))
 
+    @classmethod
+    def token(cls, hint: str) -> "Refused":
+        """Nobody known; `hint` is where a token comes from."""
+        return cls(401, "token", f"A valid token is needed: Authorization: Bearer <token>; {hint}.")
+
     def response(self) -> Response:
         details = {
             "type": f"urn:orchestrator:problem:{self.code}",
@@ -49,6 +66,12 @@ class Refused(Exception):
             "detail": str(self),
         }
         return response(details)
+
+
+def check_json(content_type: str | None) -> None:
+    """Raises Refused for a body that does not say it is JSON."""
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, CODES[415], "The body must be JSON, and its Content-Type application/json.")
 
 
 def of_error(error: OrchestratorError) -> Response:

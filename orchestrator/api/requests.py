@@ -1,18 +1,16 @@
 """Requests of HTTP as the JSON objects that commands take."""
 
 import json
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic_core import from_json
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 
-from orchestrator.api.problems import Refused
+from orchestrator.api.identify import BODY_BYTES
+from orchestrator.api.problems import Refused, check_json
 from orchestrator.commands.wire import shape
 from orchestrator.domain.errors import InvalidInput
-
-BODY_BYTES: Final = 64 << 20
-"""Of a request at most: prompts may have 8 MiB, and their JSON several times that."""
 
 Document = dict[str, Any]
 
@@ -31,8 +29,7 @@ async def body(request: Request) -> bytes:
         raise Refused(400, "bad-request", "The request ended before its body.") from None
     if not size:
         return b"{}"
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "not-json", "The body must be JSON, and its Content-Type application/json.")
+    check_json(request.headers.get("content-type"))
     return b"".join(parts)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orchestrator.api import problems, requests
-from orchestrator.api.mcp import USE
+from orchestrator.api.identify import USE
 from orchestrator.api.problems import Refused
 from orchestrator.api.resources import RESOURCES, Resource
 from orchestrator.commands import calls

@@ -1,18 +1,15 @@
 """Who is answered at all: the right Host, no foreign Origin, a token that holds."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.mcp import USE, bearer_token
+from orchestrator.api.identify import USE, Identify, bearer_token
 from orchestrator.api.problems import Refused, refuse
 from orchestrator.commands.use import Use
-
-Identify = Callable[[str], Awaitable[Use | None]]
-"""What the owner of a token may use; `None` for a token that is not known, or no more."""
 
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -76,12 +73,7 @@ class Guard:
         token = bearer_token(headers.get("authorization"))
         use = None if token is None else await self._identify(token)
         if use is None:
-            raise Refused(
-                401,
-                "token",
-                "A valid token is needed: Authorization: Bearer <token>; "
-                "`orchestrator token create NAME` makes one.",
-            )
+            raise Refused.token("`orchestrator token create NAME` makes one")
         return use
 
     def _is_ours(self, origin: str) -> bool:

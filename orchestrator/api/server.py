@@ -8,15 +8,30 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakSet
 
+import h11
 from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from orchestrator.api.problems import CODES, Refused
+
 ENDING_SECONDS: Final = 5.0
 """What requests under way get to finish in."""
 MESSAGE_BYTES: Final = 1 << 16
 """Of a message that a WebSocket's client sends."""
+
+
+class _Connection(H11Protocol):
+    """One that answers what is no HTTP with a problem too."""
+
+    def send_400_response(self, msg: str) -> None:
+        answer = Refused(400, CODES[400], msg).response()
+        headers = [*answer.raw_headers, (b"connection", b"close")]
+        told = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (told, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 @asynccontextmanager
@@ -40,7 +55,7 @@ async def listening(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None
     state, connections = ServerState(), WeakSet[H11Protocol]()
 
     def connect() -> H11Protocol:
-        connection = H11Protocol(config, state, {})
+        connection = _Connection(config, state, {})
         connection.access_log = False
         connections.add(connection)
         return connection
