@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.api.identify import USE, Identify, bearer_token
+from orchestrator.api.identify import USE, Identify, caller
 from orchestrator.api.mcp_problems import as_problems
 from orchestrator.api.problems import Refused, check_json, refuse
 from orchestrator.commands.use import Use
@@ -52,9 +52,7 @@ class McpDoor:
     async def _admitted(self, scope: Scope) -> Use:
         """Raises Refused."""
         headers = Headers(scope=scope)
-        use: Use | None = scope.get(USE)
-        if use is None and (token := bearer_token(headers.get("authorization"))) is not None:
-            use = await self._identify(token)
+        use: Use | None = scope.get(USE) or await caller(self._identify, headers.get("authorization"))
         if use is None:
             raise Refused.token("an attempt's ends with it")
         if scope["method"] == "POST":

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.identify import USE, Identify, bearer_token
+from orchestrator.api.identify import USE, Identify, caller
 from orchestrator.api.problems import Refused, refuse
 from orchestrator.commands.use import Use
 
@@ -70,8 +70,7 @@ class Guard:
                 raise Refused(403, "origin", "Requests from pages of another origin are refused.")
         if scope["path"] in self._open:
             return None
-        token = bearer_token(headers.get("authorization"))
-        use = None if token is None else await self._identify(token)
+        use = await caller(self._identify, headers.get("authorization"))
         if use is None:
             raise Refused.token("`orchestrator token create NAME` makes one")
         return use

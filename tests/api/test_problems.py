@@ -4,10 +4,15 @@ import asyncio
 import json
 
 import pytest
+from starlette.types import Message
 
 from orchestrator.api import requests
 from orchestrator.api.identify import BODY_BYTES
+from orchestrator.api.mcp import McpDoor
 from orchestrator.api.problems import MEDIA_TYPE, TITLES
+from orchestrator.api.security import Guard
+from orchestrator.commands.use import Use
+from orchestrator.domain.errors import DatabaseUnavailable
 
 PLAIN = "/api/v1/projects"
 DOORS = (PLAIN, "/api/v1/commands/create_project", "/mcp")
@@ -103,3 +108,26 @@ def test_an_error_about_a_message_of_mcp_stays_one_of_its_protocol(with_api) -> 
         assert (answer.status, "error" in answer.json) == (400, True)
 
     with_api(test)
+
+
+@pytest.mark.parametrize("door", ["guard", "mcp"])
+def test_a_database_that_is_away_when_the_token_is_looked_up_is_a_problem(door: str) -> None:
+    """The look-up comes before any route, so that nothing behind it tells of it."""
+
+    async def identify(_token: str) -> Use | None:
+        raise DatabaseUnavailable
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    guard = Guard(McpDoor(identify), hosts=frozenset({"h"}), identify=identify)
+    headers = [(b"host", b"h"), (b"authorization", b"Bearer x")]
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
+    asyncio.run((guard if door == "guard" else McpDoor(identify))(scope, receive, send))
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"content-type"]) == (503, MEDIA_TYPE.encode())
+    assert json.loads(sent[1]["body"])["type"] == "urn:orchestrator:problem:database-unavailable"
