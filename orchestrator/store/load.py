@@ -4,7 +4,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
@@ -59,29 +59,33 @@ class Recent:
 
 
 _LIMITS: Final = {
-    # Two workers that count at the same time would both find room under a limit; so whoever decides for a
-    # project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
-    (dialect, locked): text(
+    dialect: text(
         "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository, requires, "
         f"budget_tokens_per_day FROM projects WHERE id {among_ids}"
-        + (
-            " AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
-            if locked
-            else ""
-        )
     )
     for dialect, among_ids in AMONG.items()
-    for locked in (False, True)
 }
+# Two workers that count at the same time would both find room under a limit; so whoever decides for a
+# project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
+_LOCK: Final = text(
+    f"SELECT id FROM projects WHERE id {AMONG['postgresql']} "
+    "AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
+)
 
 
 def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
     """The limits of these projects; those that limit how much runs at once are locked until the transaction
     ends, where the database has more than one writer."""
     ids = among(tx, projects)
-    if tx.dialect.name == "postgresql":
-        tx.execute(_LIMITS["postgresql", True], {"ids": ids})
-    rows = tx.execute(_LIMITS[tx.dialect.name, False], {"ids": ids})
+    found = _limits(tx, ids)
+    if tx.dialect.name == "postgresql" and any(one.exclusive for one in found.values()):
+        tx.execute(_LOCK, {"ids": ids})
+        found = _limits(tx, ids)  # as they are by now
+    return found
+
+
+def _limits(tx: Connection, ids: Any) -> dict[str, Limits]:
+    rows = tx.execute(_LIMITS[tx.dialect.name], {"ids": ids})
     return {
         row[0]: Limits(
             project_id=row[0],

@@ -77,10 +77,6 @@ def _indexed_by(dialect: str, index: str) -> str:
     return f"INDEXED BY {index}" if dialect == "sqlite" else ""
 
 
-_CANDIDATES: Final = {
-    dialect: text(query.format(hint=_indexed_by(dialect, "tasks_claimable"), where=CLAIMABLE))
-    for dialect, query in _FIRST.items()
-}
 _DEMANDING: Final = {
     dialect: text(
         query.format(
@@ -89,19 +85,26 @@ _DEMANDING: Final = {
     )
     for dialect, query in _FIRST.items()
 }
-_DEMANDS: Final = {
-    dialect: text(
-        f"""
-WITH RECURSIVE demand(requires) AS (
-    SELECT min(requires) FROM tasks {hint} WHERE {DEMANDING}
-    UNION ALL
-    SELECT (SELECT min(requires) FROM tasks {hint} WHERE {DEMANDING} AND requires > demand.requires)
-    FROM demand WHERE demand.requires IS NOT NULL
-)
-SELECT requires FROM demand WHERE requires IS NOT NULL
-"""
+# What is demanded of workers comes with the candidates, as rows without an id: asked for by itself it would
+# be one more round trip, and for nothing in nearly every turn.
+_DEMANDS: Final = f"""
+UNION ALL
+SELECT NULL, requires, NULL, NULL, NULL FROM (
+    WITH RECURSIVE demand(requires) AS (
+        SELECT min(requires) FROM tasks {{hint}} WHERE {DEMANDING}
+        UNION ALL
+        SELECT (SELECT min(requires) FROM tasks {{hint}} WHERE {DEMANDING} AND requires > demand.requires)
+        FROM demand WHERE demand.requires IS NOT NULL
     )
-    for dialect, hint in ((one, _indexed_by(one, "tasks_demanding")) for one in _FIRST)
+    SELECT requires FROM demand WHERE requires IS NOT NULL
+) AS demanded
+"""
+_CANDIDATES: Final = {
+    dialect: text(
+        query.format(hint=_indexed_by(dialect, "tasks_claimable"), where=CLAIMABLE)
+        + _DEMANDS.format(hint=_indexed_by(dialect, "tasks_demanding"))
+    )
+    for dialect, query in _FIRST.items()
 }
 
 
@@ -109,7 +112,9 @@ def candidates(tx: Connection, *, most: int, labels: Collection[str] = ()) -> li
     """The first `most` tasks of every project that a worker with these labels may claim now, as far as the
     queue itself knows; in no particular order."""
     rows = list(tx.execute(_CANDIDATES[tx.dialect.name], {"most": most}))
-    for demand in [row[0] for row in tx.execute(_DEMANDS[tx.dialect.name])]:
+    demands = [row[1] for row in rows if row[0] is None]
+    rows = [row for row in rows if row[0] is not None]
+    for demand in demands:
         if set(json.loads(demand)) <= set(labels):
             rows += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": demand})
     return [
