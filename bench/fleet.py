@@ -316,7 +316,7 @@ class Fleet:
             self._looked_at = self.now
             self._recent = {one.id: one.recent_at(self.now) for one in self.tenants.values()}
         return {
-            one.id: share(one.limits, one.running_at(self.now), self._recent[one.id])
+            one.id: share(one.limits, one.running_at(self.now), self._recent[one.id], one.spent_at(self.now))
             for one in self.tenants.values()
             if one.waiting
         }
@@ -328,7 +328,7 @@ class Fleet:
         waits = (task.priority, task.created_at, task.id)
         del tenant.waiting[bisect_left(tenant.waiting, waits, key=lambda one: one[:3])]
         budget = tenant.limits.budget_usd_per_day
-        self.seen.over_budget += budget is not None and self._recent[tenant.id].spent_today >= budget
+        self.seen.over_budget += budget is not None and tenant.spent_at(self.now).usd >= budget
         self.seen.over_limit += not tenant.has_room
         tenant.running[task_id] = self.now
         tenant.started += self.now
@@ -368,4 +368,4 @@ class Fleet:
     def _had(self, one: Tenant) -> float:
         """Slot seconds for a unit of weight, as they are now and not as a host last saw them."""
         recent, running = one.recent_at(self.now), one.running_at(self.now)
-        return share(one.limits, running, recent).used_seconds / one.limits.weight
+        return share(one.limits, running, recent, one.spent_at(self.now)).used_seconds / one.limits.weight

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from orchestrator.domain import outcome
+from orchestrator.domain.budget import Spent
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.load import Limits, Recent, Running
 from orchestrator.worker.admission import Backoff
@@ -84,8 +85,10 @@ class Tenant:
         return Recent(
             finished=len(self.ended),
             seconds=max(self.seconds, 0.0),
-            spent_today=self.spent.get(int(now // DAY), 0.0),
         )
+
+    def spent_at(self, now: float) -> Spent:
+        return Spent(usd=self.spent.get(int(now // DAY), 0.0))
 
 
 @dataclass(slots=True)

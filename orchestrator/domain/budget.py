@@ -17,6 +17,9 @@ class Spent:
     usd: float = 0.0
     tokens: int = 0
 
+    def __add__(self, more: "Spent") -> "Spent":
+        return Spent(usd=self.usd + more.usd, tokens=self.tokens + more.tokens)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:

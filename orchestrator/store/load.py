@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.queue import AMONG, among
-from orchestrator.store.spending import REAL, TOKENS
 
 DAY: Final = 86400.0
 
@@ -49,13 +48,10 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recent:
-    """A project's attempts that ended in the window, and what it spent since midnight UTC."""
+    """A project's attempts that ended in the window."""
 
     finished: int = 0
     seconds: float = 0.0
-    spent_today: float = 0.0
-    tokens_today: int = 0
-    """Counted only while a project has a budget of tokens."""
 
 
 _LIMITS: Final = {
@@ -127,30 +123,11 @@ _FINISHED: Final = text(
     "SELECT project_id, count(*), sum(ended_at - started_at) FROM attempts "
     "WHERE ended_at IS NOT NULL AND ended_at > :since GROUP BY project_id"
 )
-_SPENT: Final = text(
-    "SELECT project_id, sum(cost_usd) FROM attempts "
-    f"WHERE ended_at IS NOT NULL AND ended_at >= :midnight AND {REAL} GROUP BY project_id"
-)
-
-
-_TOKENS: Final = text(
-    f"SELECT project_id, sum({TOKENS}) FROM attempts WHERE ended_at IS NOT NULL AND ended_at >= :midnight "
-    f"AND {REAL} AND project_id IN (SELECT id FROM projects WHERE budget_tokens_per_day IS NOT NULL) "
-    "GROUP BY project_id"
-)
 
 
 def recent(tx: Connection, *, now: float, window_seconds: float) -> dict[str, Recent]:
     """What every project had in the window. Reads a row for each attempt in it: not for every turn."""
     finished = {row[0]: (row[1], row[2]) for row in tx.execute(_FINISHED, {"since": now - window_seconds})}
-    spent = {row[0]: row[1] for row in tx.execute(_SPENT, {"midnight": now - now % DAY})}
-    tokens = {row[0]: int(row[1]) for row in tx.execute(_TOKENS, {"midnight": now - now % DAY})}
     return {
-        project: Recent(
-            finished=finished.get(project, (0, 0.0))[0],
-            seconds=finished.get(project, (0, 0.0))[1],
-            spent_today=spent.get(project, 0.0),
-            tokens_today=tokens.get(project, 0),
-        )
-        for project in finished.keys() | spent.keys()
+        project: Recent(finished=count, seconds=seconds) for project, (count, seconds) in finished.items()
     }

@@ -17,6 +17,10 @@ _OF_TASK: Final = text(f"{_SUMS} WHERE task_id = :task AND {REAL}")
 _SINCE: Final = f"{_SUMS} WHERE ended_at IS NOT NULL AND ended_at >= :since AND {REAL}"
 _OF_PROJECT: Final = text(f"{_SINCE} AND project_id = :project")
 _OF_ALL: Final = text(_SINCE)
+_LATELY: Final = text(
+    f"SELECT project_id, ended_at < :cut, sum(cost_usd), sum({TOKENS}) FROM attempts "  # noqa: S608 - constants
+    f"WHERE ended_at IS NOT NULL AND ended_at >= :since AND {REAL} GROUP BY 1, 2"
+)
 
 
 def of_task(tx: Connection, task_id: str) -> Spent:
@@ -31,6 +35,12 @@ def of_project(tx: Connection, project_id: str, *, since: float) -> Spent:
 
 def of_all(tx: Connection, *, since: float) -> Spent:
     return _spent(tx.execute(_OF_ALL, {"since": since}).one())
+
+
+def lately(tx: Connection, *, since: float, cut: float) -> list[tuple[str, bool, Spent]]:
+    """By each project's attempts that have ended since: those that ended before `cut` and the others."""
+    rows = tx.execute(_LATELY, {"since": since, "cut": cut})
+    return [(row[0], bool(row[1]), _spent(row[2:])) for row in rows]
 
 
 def _spent(row: Sequence[Any]) -> Spent:

@@ -35,6 +35,7 @@ from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
 from orchestrator.worker.leash import Leash
+from orchestrator.worker.ledger import Ledger
 from orchestrator.worker.left_behind import LeftBehind
 from orchestrator.worker.providers import Providers
 from orchestrator.worker.recently import Recently
@@ -88,7 +89,7 @@ class Worker:
         self._clock = Clock(clock)
         self._providers = Providers()
         self._verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling())
-        self._counsel = Counsel(judge=self._verdicts.judge, rules=Standing().rules)
+        self._counsel = Counsel(judge=self._verdicts.judge, rules=Standing().rules, spent=Ledger().today)
         self._agents = Agents(
             config=config,
             database=database,

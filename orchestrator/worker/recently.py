@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from orchestrator.domain.attempt import Usage
 from orchestrator.domain.ending import Ending
 from orchestrator.store import load
 from orchestrator.store.database import Database
@@ -48,12 +47,9 @@ def plus(
     for one in recorded:
         project = one.claim.task.project_id
         before = result.get(project, Recent())
-        usage = Usage() if one.rehearsal else one.usage
         result[project] = replace(
             before,
             finished=before.finished + 1,
             seconds=before.seconds + max(at - (one.claim.lease_until - lease_seconds), 0.0),
-            spent_today=before.spent_today + usage.cost_usd,
-            tokens_today=before.tokens_today + usage.counted_tokens,
         )
     return result

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.limit import Limit
 from orchestrator.domain.provider import Backoff
-from orchestrator.store import backoffs, budgets, limits
+from orchestrator.store import backoffs, limits
 from orchestrator.store.database import Transaction
 
 REMEMBERED_SECONDS = 1.0
@@ -19,8 +19,6 @@ class Rules:
     limits: tuple[Limit, ...] = ()
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     """By provider."""
-    spent: bool = False
-    """Whether the daily budget of all projects together is."""
 
     @property
     def bounded(self) -> bool:
@@ -39,11 +37,9 @@ class Standing:
         """Stores what was `heard` of providers, and says what holds then."""
         backoffs.store(tx, heard)
         if heard or not self._since <= now < self._since + REMEMBERED_SECONDS:
-            whole = budgets.of_instance(tx, now=now)
             self._known = Rules(
                 limits=tuple(limits.list_limits(tx)),
                 backoffs=backoffs.current(tx, now=now),
-                spent=whole is not None and whole.is_spent,
             )
             self._since = now
         return self._known

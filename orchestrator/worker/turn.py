@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.domain import fairness, limit
+from orchestrator.domain.budget import Spent
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.fairness import Share, Snapshot, Use, Waiting
@@ -71,10 +72,12 @@ class Turned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counsel:
-    """What a turn asks within its transaction, each remembered for a moment."""
+    """What a turn asks within its transaction, the first two remembered for a moment."""
 
     judge: Judge
     rules: Callable[[Transaction, float, Mapping[str, Backoff | None]], Rules]
+    spent: Callable[[Transaction, float], Mapping[str, Spent]]
+    """What each project has spent today; not remembered but exact."""
 
 
 def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.clock) -> Turned:
@@ -85,7 +88,7 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.c
     turned = Turned(at=now, recorded=recorded, claims=(), backoffs=rules.backoffs)
     if not order.slots:
         return turned
-    if recorded:  # what they spent counts for what is claimed next
+    if recorded:  # what they took counts for what is claimed next
         ended = plus(order.recent, recorded, at=now, lease_seconds=order.lease_seconds)
         order = replace(order, recent=ended)
     due = queue.wake_due(tx, now=now) if order.look_due else None
@@ -93,13 +96,15 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.c
     if not waiting:
         return replace(turned, due=due)
     limits = load.limits(tx, {task.project_id for task in waiting})
+    spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
     facts = _facts(tx, order, counsel.judge(tx, waiting, now), rules, limits, now)
+    facts = replace(facts, spent=_all_spent(rules, spent))
     admitted, holds = admissible(waiting, facts)
     stored = [_stored(hold) for hold in holds if hold.until is not None]
     queue.hold(tx, [one for one in stored if one is not None], now=now)
     places = {task.id: _place(task, facts, order.host) for task in admitted}
     rooms = _rooms(tx, rules) if rules.bounded else {}
-    picks = fairness.schedule(_snapshot(tx, order, _waiting(admitted, places), limits, rooms, now))
+    picks = fairness.schedule(_snapshot(tx, order, _waiting(admitted, places), limits, spent, rooms, now))
     slot_of = dict(picks)
     claims = queue.claim(
         tx,
@@ -139,15 +144,25 @@ def _facts(
         directories=directories,
         busy=load.busy_directories(tx) if directories else frozenset(),
         backoffs={**_shared(order, rules), **order.backoffs},
-        spent=rules.spent or _all_spent(order, rules),
         recheck_seconds=order.recheck_seconds,
     )
 
 
-def _all_spent(order: Order, rules: Rules) -> bool:
-    """Whether what this worker has just recorded was the last of the day's money of all projects."""
-    usd = [one.budget_usd_per_day for one in rules.limits if one.budget_usd_per_day is not None]
-    return bool(usd) and sum(one.spent_today for one in order.recent.values()) >= min(usd)
+def _budgeted(rules: Rules, limits: Mapping[str, Limits]) -> bool:
+    """Whether there is anything to count for."""
+    budgets = [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in rules.limits]
+    budgets += [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in limits.values()]
+    return any(budget != (None, None) for budget in budgets)
+
+
+def _all_spent(rules: Rules, spent: Mapping[str, Spent]) -> bool:
+    """Whether the daily budget of all projects together is."""
+    whole = sum(spent.values(), Spent())
+    return any(
+        (one.budget_usd_per_day is not None and whole.usd >= one.budget_usd_per_day)
+        or (one.budget_tokens_per_day is not None and whole.tokens >= one.budget_tokens_per_day)
+        for one in rules.limits
+    )
 
 
 def _shared(order: Order, rules: Rules) -> dict[str, Backoff]:
@@ -190,6 +205,7 @@ def _snapshot(
     order: Order,
     waiting: tuple[Waiting, ...],
     limits: Mapping[str, Limits],
+    spent: Mapping[str, Spent],
     rooms: Mapping[Use, int],
     now: float,
 ) -> Snapshot:
@@ -198,15 +214,17 @@ def _snapshot(
         waiting=waiting,
         rooms=rooms,
         shares={
-            project: share(one, running.get(project), order.recent.get(project, Recent()))
+            project: share(
+                one, running.get(project), order.recent.get(project, Recent()), spent.get(project, Spent())
+            )
             for project, one in limits.items()
         },
         slots=order.slots,
     )
 
 
-def share(limits: Limits, running: Running | None, recent: Recent) -> Share:
-    """A project's share from what it may have, has now and had lately."""
+def share(limits: Limits, running: Running | None, recent: Recent, spent: Spent) -> Share:
+    """A project's share from what it may have, has now, had lately and has spent today."""
     budget, tokens = limits.budget_usd_per_day, limits.budget_tokens_per_day
     charge = recent.seconds / recent.finished if recent.finished else USUAL_SECONDS
     return Share(
@@ -217,6 +235,6 @@ def share(limits: Limits, running: Running | None, recent: Recent) -> Share:
         finished=recent.finished,
         running=running.count if running else 0,
         max_concurrent=limits.max_concurrent,
-        budget_left=None if budget is None else budget - recent.spent_today,
-        tokens_left=None if tokens is None else tokens - recent.tokens_today,
+        budget_left=None if budget is None else budget - spent.usd,
+        tokens_left=None if tokens is None else tokens - spent.tokens,
     )

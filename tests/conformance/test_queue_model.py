@@ -299,7 +299,7 @@ def judge(_tx: Transaction, candidates: Sequence[Candidate], _now: float) -> Map
     return {(one.project_id, one.profile_id): Verdict(harness="claude") for one in candidates}
 
 
-COUNSEL = Counsel(judge=judge, rules=lambda _tx, _now, _heard: Rules())
+COUNSEL = Counsel(judge=judge, rules=lambda _tx, _now, _heard: Rules(), spent=lambda _tx, _now: {})
 
 
 def test_no_order_of_things_loses_or_doubles_anything_on_sqlite(

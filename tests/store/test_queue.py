@@ -12,7 +12,7 @@ from orchestrator.domain.attempt import Snapshot, Usage
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Claim, Settlement, Task, TaskState
-from orchestrator.store import attempts, events, load, projects, queue, rescue, settling, tasks
+from orchestrator.store import attempts, events, load, projects, queue, rescue, settling, spending, tasks
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.rescue import Terms
 
@@ -314,9 +314,10 @@ def test_the_load_of_a_project_is_what_runs_what_ended_lately_and_what_it_cost_t
     assert (running["acme"].count, running["acme"].seconds) == (1, 25.0)
     recent = database.read_sync(load.recent, now=NOW + 20, window_seconds=60.0)
     assert (recent["acme"].finished, recent["acme"].seconds) == (1, 10.0)
-    assert recent["acme"].spent_today == 2.0
+    ((whose, settled, spent),) = database.read_sync(spending.lately, since=NOW, cut=NOW + 5)
+    assert (whose, settled, spent.usd) == ("acme", False, 2.0)
     later = database.read_sync(load.recent, now=NOW + 3600, window_seconds=60.0)
-    assert later["acme"].finished == 0
+    assert "acme" not in later
     assert second.task.id
 
 

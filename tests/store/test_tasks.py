@@ -346,4 +346,10 @@ def test_spending_is_summed_over_attempts_that_ended_since_and_were_no_rehearsal
     assert database.read_sync(spending.of_all, since=0.0).usd == 8.75
     assert database.read_sync(spending.of_task, "a").usd == 0.75
     found = database.read_sync(load.recent, now=20.0, window_seconds=20.0)["acme"]
-    assert (found.finished, found.spent_today) == (3, 0.75), "it took a slot, and no money"
+    assert found.finished == 3, "it took a slot"
+    lately = database.read_sync(spending.lately, since=0.0, cut=8.0)
+    assert sorted((whose, settled, spent.usd) for whose, settled, spent in lately) == [
+        ("acme", False, 0.25),
+        ("acme", True, 0.5),
+        ("other", False, 8.0),
+    ], "and no money"
