@@ -1,6 +1,7 @@
 """Every link of the documentation leads somewhere."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def broken(page: Path) -> Iterator[str]:
     for name in NAMED.findall(text_of(page)):
         if not (ROOT / name).exists():
             yield f"{name}: there is no such file"
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(LINK.findall(text_of(ROOT / "README.md")))
+    assert {str(page.relative_to(ROOT)) for page in PAGES} - linked == {"README.md"}
+
+
+def test_contributing_lists_the_layers_that_are_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    # In brackets are layers that may be missing.
+    there = [[one for one in layer.split(" | ") if exists(one.strip("()"))] for layer in layers]
+    lines = [" | ".join(one.strip("()").removeprefix("orchestrator.") for one in layer) for layer in there]
+    assert "\n".join(lines) in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def exists(module: str) -> bool:
+    place = ROOT / module.replace(".", "/")
+    return place.is_dir() or place.with_suffix(".py").is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
