@@ -8,16 +8,31 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, select, text, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Double,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import func as sql
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.limit import Place
-from orchestrator.domain.task import Claim, Task, TaskState
+from orchestrator.domain.task import Claim, TaskState
 from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, STARTABLE, WAITING
 from orchestrator.store.outbox import mark_changed
-from orchestrator.store.rowset import DIALECTS, parameter, source
+from orchestrator.store.rowset import parameter, source
 from orchestrator.store.tables import attempts, tasks
-from orchestrator.store.task_rows import COLUMNS, task_of
+from orchestrator.store.task_rows import COLUMNS, NAMES, task_of
 
 DUE_AT_ONCE: Final = 1000
 """Rows woken in one transaction, so that a night of schedules does not keep everybody else waiting."""
@@ -147,22 +162,38 @@ _CLAIM: Final = {
     .returning(*COLUMNS)
     for dialect, among_ids in AMONG.items()
 }
-_OPENED: Final = {
-    "id": "text",
-    "attempt": "int",
-    "project_id": "text",
-    "host": "text",
-    "profile": "text",
-    "model": "text",
-}
-_OPEN_ATTEMPTS: Final = {
-    dialect: text(
-        "INSERT INTO attempts "
-        "(task_id, number, project_id, worker, started_at, host, claimed_profile, model) "
-        "SELECT id, attempt, project_id, :worker, :now, host, profile, model FROM " + source(dialect, _OPENED)
+_PLACES: Final = {"id": "text", "host": "text", "profile": "text", "model": "text"}
+_OPEN_ATTEMPTS: Final = text(
+    "INSERT INTO attempts "
+    "(task_id, number, project_id, worker, started_at, host, claimed_profile, model) "
+    "SELECT t.id, t.attempt, t.project_id, :worker, :now, r.host, r.profile, r.model "
+    f"FROM {source('sqlite', _PLACES)} JOIN tasks t ON t.id = r.id"
+)
+
+
+def _claim_and_open() -> Select[Any]:
+    """The claim and its attempts in one round trip, which only PostgreSQL can say."""
+    taken = _CLAIM["postgresql"].cte("taken")
+    names = [column(name, Text) for name in _PLACES]
+    given = sql.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(*names)
+    places = given.render_derived(name="r", with_types=True)
+    opened = insert(attempts).from_select(
+        ["task_id", "number", "project_id", "worker", "started_at", "host", "claimed_profile", "model"],
+        select(
+            taken.c.id,
+            taken.c.attempt,
+            taken.c.project_id,
+            bindparam("worker", type_=Text),
+            bindparam("now", type_=Double),
+            places.c.host,
+            places.c.profile,
+            places.c.model,
+        ).join_from(taken, places, places.c.id == taken.c.id),
     )
-    for dialect in DIALECTS
-}
+    return select(*(taken.c[name] for name in NAMES)).add_cte(opened.cte("opened"))
+
+
+_CLAIM_AND_OPEN: Final = _claim_and_open()
 
 
 def claim(
@@ -179,11 +210,13 @@ def claim(
     if not ids:
         return []
     values = {"ids": among(tx, ids), "worker": worker, "until": now + lease_seconds, "now": now}
-    taken = [task_of(row) for row in tx.execute(_CLAIM[tx.dialect.name], values)]
-    if not taken:
-        return []
-    opened = [_opened(task, places.get(task.id)) for task in taken]
-    tx.execute(_OPEN_ATTEMPTS[tx.dialect.name], {"rows": parameter(opened), "worker": worker, "now": now})
+    if tx.dialect.name == "postgresql":
+        rows = parameter(_place(task_id, places.get(task_id)) for task_id in ids)
+        taken = [task_of(row) for row in tx.execute(_CLAIM_AND_OPEN, {**values, "rows": rows})]
+    else:
+        taken = [task_of(row) for row in tx.execute(_CLAIM["sqlite"], values)]
+        rows = parameter(_place(task.id, places.get(task.id)) for task in taken)
+        tx.execute(_OPEN_ATTEMPTS, {"rows": rows, "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
     taken.sort(key=lambda task: place[task.id])
     return [
@@ -192,11 +225,9 @@ def claim(
     ]
 
 
-def _opened(task: Task, place: Place | None) -> dict[str, Any]:
+def _place(task_id: str, place: Place | None) -> dict[str, Any]:
     return {
-        "id": task.id,
-        "attempt": task.attempt,
-        "project_id": task.project_id,
+        "id": task_id,
         "host": place.host if place else None,
         "profile": place.profile_id if place else None,
         "model": place.model if place else None,
