@@ -207,4 +207,8 @@ def _until(moment: float | None, now: float) -> str:
 
 def _clock(moment: float, now: float) -> str:
     clock = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{clock}, in {max(moment - now, 0):.0f} s"
+    seconds = max(moment - now, 0)
+    for limit, unit, size in ((100, "s", 1), (100 * 60, "min", 60), (48 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{clock}, in {seconds / size:.0f} {unit}"
+    return f"{clock}, in {seconds / 86_400:.0f} days"

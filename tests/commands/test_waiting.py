@@ -97,3 +97,13 @@ def test_a_question_says_until_when_it_is_waited_for() -> None:
     assert (reason.until, reason.needs_person) == (NOW + 60, True)
     assert "Which colour? Unless somebody answers, it fails at " in reason.message
     assert reason.message.endswith("UTC, in 60 s.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(99, "in 99 s."), (7_200, "in 2 h."), (600, "in 10 min."), (5 * 86_400, "in 5 days.")],
+)
+def test_a_wait_is_told_in_the_unit_that_people_count_in(seconds: float, said: str) -> None:
+    held = replace(TASK, hold="profile_missing", hold_message="", hold_until=NOW + seconds)
+    (only,) = reasons(replace(FACTS, task=held), now=NOW)
+    assert only.message.endswith(said)
