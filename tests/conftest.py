@@ -60,6 +60,10 @@ def loopback_only() -> Iterator[None]:
 def own_logs() -> Iterator[None]:
     """What a test says about logs ends with it: the stream it captured is closed by then."""
     handlers = list(logging.root.handlers)
+    # Without the values of every frame, which take seconds to print: longer than some leases last.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    before = structlog.get_config()["processors"][:-1]
+    structlog.configure(processors=[*before, plain])
     yield
     structlog.reset_defaults()
     logging.root.handlers = handlers
