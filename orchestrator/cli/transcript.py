@@ -15,6 +15,9 @@ Body = Mapping[str, Any]
 SHOWN_INPUT: Final = 120
 """Characters of a tool's input on its line."""
 
+INTERRUPTED: Final = "The user doesn't want to proceed with this tool use"
+"""What Claude Code notes of a call under way when it is told to stop; nobody rejected anything."""
+
 
 def lines(message: AgentMessage, *, rehearsal: bool = False) -> Iterator[Text]:
     """The lines of one message; none for what only programs care about."""
@@ -53,8 +56,12 @@ def _tool_result(body: Body) -> Iterator[Text]:
     content = body.get("content")
     if isinstance(content, list):
         content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    said = str(content or "")
+    if body.get("is_error") and said.startswith(INTERRUPTED):
+        yield text("← interrupted by the worker, as after a question, when it is cancelled or put off", "dim")
+        return
     style = "red" if body.get("is_error") else "dim"
-    yield text(f"← {one_line(str(content or ''), SHOWN_INPUT)}", style)
+    yield text(f"← {one_line(said, SHOWN_INPUT)}", style)
 
 
 def _result(body: Body, rehearsal: bool) -> Text:

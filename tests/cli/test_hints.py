@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import output
+from orchestrator.cli import output, transcript
+from orchestrator.domain.attempt import AgentMessage
 from tests.cli.conftest import Cli
 
 
@@ -92,3 +93,11 @@ def test_what_a_sync_prints_is_not_logged_too(cli: Cli, home: Path) -> None:
     ran = cli("vault", "sync")
     assert (ran.code, ran.err) == (1, "")
     assert "unusable  agent-types/broken/profile.md" in ran.out
+
+
+def test_a_call_that_the_worker_interrupted_is_not_told_as_rejected_by_a_user() -> None:
+    said = "The user doesn't want to proceed with this tool use. The tool use was rejected."
+    body = {"content": said, "is_error": True}
+    (line,) = transcript.lines(AgentMessage(sequence=1, at=0.0, kind="tool_result", body=body))
+    assert "interrupted by the worker" in line.plain
+    assert "user" not in line.plain
