@@ -80,7 +80,8 @@ class Fleet:
                     project_id=f"p{n:04}",
                     weight=draw.choice((0.5, 1.0, 1.0, 2.0, 4.0)),
                     max_concurrent=draw.choice((None, None, 20, 100) if n < 100 else (None, None, 1, 5)),
-                    budget_usd_per_day=draw.choice((None, None, None, 10.0 + self.plan.tasks / (n + 1))),
+                    # About half of what the tasks of such a project cost, so that some have to wait for another day.
+                    budget_usd_per_day=draw.choice((None, None, None, 0.5 + self.plan.tasks / 100 / (n + 1))),
                     checkout=CheckoutKind.EMPTY,
                     repository=None,
                 ),
@@ -105,6 +106,7 @@ class Fleet:
             self._soon(host)
             self._doom(host)
         self._add("rescue", RESCUE_EVERY, "", None)
+        self._add("midnight", DAY, "", None)
         while self._open and self._agenda:
             self.now, _, kind, name, more = heappop(self._agenda)
             getattr(self, f"_on_{kind}")(name, more)
@@ -167,6 +169,13 @@ class Fleet:
             name = min(self._idle)
             self._idle.discard(name)
             self._soon(self.hosts[name])
+
+    def _on_midnight(self, _name: str, _more: object) -> None:
+        """What was spent yesterday counts no more; hosts that sleep look again from time to time."""
+        for name in sorted(self._idle):
+            self._soon(self.hosts[name])
+        self._idle.clear()
+        self._add("midnight", self.now + DAY, "", None)
 
     def _on_end(self, name: str, more: object) -> None:
         task_id, attempt, ended = more  # type: ignore[misc]  # what _start put there
@@ -276,7 +285,10 @@ class Fleet:
         tenant.ended.append((self.now, self.now - began))
         tenant.seconds += self.now - began
         day = int(self.now // DAY)
-        tenant.spent[day] = tenant.spent.get(day, 0.0) + (self.now - began) * DOLLARS_PER_SECOND
+        before = tenant.spent.get(day, 0.0)
+        tenant.spent[day] = before + (self.now - began) * DOLLARS_PER_SECOND
+        budget = tenant.limits.budget_usd_per_day
+        self.seen.budgets_spent += budget is not None and before < budget <= tenant.spent[day]
         del self._holder[task_id]
         self._wake()
 

@@ -116,6 +116,8 @@ class Seen:
     """Endings that came after the lease was lost, and changed nothing."""
     over_limit: int = 0
     over_budget: int = 0
+    budgets_spent: int = 0
+    """How often a project had nothing left of its day."""
     ended_twice: int = 0
     states: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)

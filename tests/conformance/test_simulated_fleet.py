@@ -31,6 +31,7 @@ def test_every_task_of_a_fleet_whose_hosts_die_ends_once_and_within_every_limit(
     assert day["broken"] == []
     assert day["seen"]["deaths"] > 10
     assert day["seen"]["rescued"] > 10
+    assert day["seen"]["budgets_spent"] > 3
     assert set(day["seen"]["states"]) == {"COMPLETED", "FAILED"}
 
 
