@@ -1,6 +1,7 @@
 """The duty that makes tasks by the clock: wakes when a schedule is due, or when one was changed."""
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final, TypeVar
 import structlog
 
 from orchestrator.domain.errors import DatabaseUnavailable, OrchestratorError
+from orchestrator.harness.process import Isolation, probe
 from orchestrator.occurrences import following
 from orchestrator.store import firing, projects, queue
 from orchestrator.store.database import Database, Transaction
@@ -39,9 +41,11 @@ class Schedules:
         look_seconds: float = 5.0,
         clock: Callable[[Transaction], float] = queue.clock,
         environment: Mapping[str, str] = os.environ,
+        isolation: Callable[[], Isolation] = probe,
     ) -> None:
         """`look_seconds` is the longest it sleeps: a clock that is set, or a host that slept, is noticed
-        then. `clock` is the database's, which all hosts share."""
+        then. `clock` is the database's, which all hosts share. `isolation` says what holds conditions and all
+        that they start; it blocks, and is asked when there is the first one."""
         self._database = database
         self._holder = holder
         self._home = home
@@ -49,6 +53,7 @@ class Schedules:
         self._look_seconds = look_seconds
         self._clock = clock
         self._environment = environment
+        self._isolation = functools.cache(isolation)
         self._at_once = asyncio.Semaphore(CONDITIONS_AT_ONCE)
 
     async def keep(self, _duty: Duty | None = None) -> None:
@@ -131,7 +136,9 @@ class Schedules:
         schedule = check.schedule
         project = await self._database.read(projects.get, schedule.project_id)
         try:
-            verdict = await ask(check, project, home=self._home, parent=self._environment)
+            isolation = await asyncio.to_thread(self._isolation)
+            parent = self._environment
+            verdict = await ask(check, project, home=self._home, parent=parent, isolation=isolation)
         except OSError as error:
             verdict = Verdict(run=False, message=f"the condition could not be asked: {error}")
         log.info("schedule.asked", schedule_id=schedule.id, run=verdict.run, message=verdict.message)

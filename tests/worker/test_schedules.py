@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -271,3 +272,29 @@ def test_a_queued_occurrence_that_cannot_start_does_not_stop_the_others(database
     asyncio.run(scenario())
     assert {one for one, _ in occurred(database)} == {sound.id}
     assert not database.read_sync(schedules.get, broken.id).enabled
+
+
+def test_nothing_that_a_condition_started_outlives_it(database, keeper, tmp_path) -> None:
+    escape = (
+        "import os, sys, signal\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    open('there', 'w').close()\n"
+        "    signal.pause()\n"
+        "while not os.path.exists('there'): pass\n"
+        "if sys.argv[1] == 'stays': signal.pause()\n"
+    )
+    for how in ("goes", "stays"):
+        command = (sys.executable, "-c", escape, how, f"mark-{tmp_path.name}")
+        add(database, expression="1000", condition=command, condition_seconds=3.0, id=how)
+
+    async def scenario() -> None:
+        work = asyncio.create_task(keeper(database).keep())
+        await until(database, lambda: len(told(database, "fired") + told(database, "skipped")) == 2)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert [one for one, _ in occurred(database)] == ["goes"]
+    left = [one.pid for one in psutil.process_iter(["cmdline"]) if command[-1] in (one.info["cmdline"] or [])]
+    assert left == []
