@@ -123,6 +123,18 @@ class Clockwork(RuleBasedStateMachine):
         if under_way:
             self._run(tasks.cancel, commit, under_way[-1].id, now=self.now)
 
+    @rule(times=st.integers(3, 5))
+    def several_wait_for_each_other(self, times: int) -> None:
+        """Which chance alone rarely brings about: occurrences queue up, and then each has its turn."""
+        for _ in range(times):
+            self.time_goes_by(STEP)
+            self.look("done", "w1")
+        for _ in range(times):
+            for name in KEPT:
+                self.task_ends(name, "done")
+            self.look("done", "w1")
+            self.each_occurrence_was_dealt_with_once()
+
     @rule(name=NAMES)
     def is_paused_and_resumed(self, name: str) -> None:
         old = self._schedule(name)
