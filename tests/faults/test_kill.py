@@ -43,7 +43,7 @@ def _command(process: psutil.Process) -> list[str]:
 def test_a_worker_that_slept_beyond_its_lease_changes_nothing_when_it_wakes(site, tmp_path) -> None:
     go = tmp_path / "go"
     task_id = site.ask(1, f"touch={tmp_path / 'started'};wait_for={go};result=mine")
-    times = {"lease_seconds": 1.0, "heartbeat_seconds": 0.3}
+    times = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5}
     sleeper = site.start(name="sleeper", **times)
     site.until((tmp_path / "started").exists)
     sleeper.send_signal(signal.SIGSTOP)
@@ -56,7 +56,7 @@ def test_a_worker_that_slept_beyond_its_lease_changes_nothing_when_it_wakes(site
     before = site.task(task_id), site.kinds(task_id)
     sleeper.send_signal(signal.SIGCONT)
     sleeper.send_signal(signal.SIGTERM)
-    assert sleeper.wait(20) == 0
+    assert sleeper.wait(60) == 0
     assert (site.task(task_id), site.kinds(task_id)) == before
     assert Counter(before[1])["task.completed"] == 1
 
@@ -66,7 +66,7 @@ def test_a_term_puts_off_what_runs_and_another_worker_goes_on(site, tmp_path) ->
     first = site.start(drain_seconds=0.2)
     site.until((tmp_path / "started").exists)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     assert (site.task(task_id).state, site.task(task_id).failures) == (TaskState.READY, 0)
     assert site.processes() == []
     (tmp_path / "go").touch()

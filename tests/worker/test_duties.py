@@ -28,7 +28,7 @@ def test_when_one_leaves_the_next_goes_on(database: Database) -> None:
 
         def start(holder: str) -> asyncio.Task[None]:
             return asyncio.create_task(
-                on_duty(database, "vault", holder=holder, work=work, lease_seconds=0.3)
+                on_duty(database, "vault", holder=holder, work=work, lease_seconds=1.5)
             )
 
         async with asyncio.timeout(BOUND):
@@ -61,7 +61,7 @@ def test_whoever_loses_the_duty_stops_and_takes_it_again(database: Database) -> 
                 stopped.set()
 
         async with asyncio.timeout(BOUND):
-            await on_duty(database, "vault", holder="a", work=work, lease_seconds=0.3)
+            await on_duty(database, "vault", holder="a", work=work, lease_seconds=1.5)
         assert stopped.is_set()
         assert fences == [1, 2]
 

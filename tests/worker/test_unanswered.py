@@ -17,7 +17,7 @@ def test_a_worker_ends_what_another_hosts_agent_asked_in_vain(sqlite_lab) -> Non
     lab.database.run_sync(lambda tx: tx.execute(waiting) and None)
 
     async def work() -> None:
-        async with lab.working(lease_seconds=0.6, heartbeat_seconds=0.3):
+        async with lab.working(lease_seconds=3.0, heartbeat_seconds=0.5):
             await lab.until(lambda: lab.task(task_id).state is TaskState.FAILED)
 
     asyncio.run(work())
