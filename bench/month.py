@@ -148,7 +148,7 @@ def simulate(
             async def step(rest: float, steps: list[float] = steps) -> None:
                 steps.append(rest * SHARE / (1.0 - SHARE))
 
-            retention = Retention(database=database, keep=keep, clock=lambda: load.now, pause=step)
+            retention = Retention(database=database, keep=keep, clock=lambda _: load.now, pause=step)
             for hour in range(24):
                 load.hour()
                 if hour % every == 0:

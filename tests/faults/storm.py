@@ -41,7 +41,9 @@ class Victim:
     descriptor: int
 
     def send(self, number: int) -> None:
-        signal.pidfd_send_signal(self.descriptor, number)
+        """Without effect on one that has ended meanwhile."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.descriptor, number)
 
     def gone(self, seconds: float) -> bool:
         return bool(select.select([self.descriptor], [], [], seconds)[0])
