@@ -15,6 +15,7 @@ from orchestrator.api.problems import Refused, refuse
 from orchestrator.api.security import person
 from orchestrator.domain.cloud_event import Wanted, wanted_types
 from orchestrator.domain.errors import InvalidInput, OrchestratorError
+from orchestrator.domain.known_events import checked_types
 
 T = TypeVar("T")
 
@@ -112,7 +113,9 @@ def _asked(query: QueryParams, again: str | None) -> tuple[Wanted, int | None]:
     ):
         raise InvalidInput(f"after must be the id of an event, got {given[:40]!r}", field="after")
     wanted = Wanted(
-        types=wanted_types(query.getlist("type")), project_id=query.get("project"), task_id=query.get("task")
+        types=checked_types(wanted_types(query.getlist("type"))),
+        project_id=query.get("project"),
+        task_id=query.get("task"),
     )
     return wanted, None if given is None else int(given)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,10 +11,9 @@ from orchestrator.cli import output, times
 from orchestrator.cli.options import current
 from orchestrator.cli.session import use as session
 from orchestrator.commands.use import Use
-from orchestrator.domain.cloud_event import Wanted, cloud_event, fits, gap, wanted_types
-from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.cloud_event import Wanted, cloud_event, gap, wanted_types
 from orchestrator.domain.event import StoredEvent
-from orchestrator.domain.known_events import KNOWN_EVENTS
+from orchestrator.domain.known_events import checked_types
 from orchestrator.store import events as store
 from orchestrator.store.database import Transaction
 from orchestrator.store.outbox import Topic
@@ -40,19 +38,8 @@ def events(
     ] = None,
 ) -> None:
     """Print events, oldest first; with --json as CloudEvents, one a line."""
-    wanted = Wanted(types=_known(wanted_types(types)), project_id=project, task_id=task)
+    wanted = Wanted(types=checked_types(wanted_types(types)), project_id=project, task_id=task)
     asyncio.run(_run(wanted, after=after, follow=follow))
-
-
-def _known(types: tuple[str, ...]) -> tuple[str, ...]:
-    """The same, as each fits some event: nobody should wait for what cannot come. Raises InvalidInput."""
-    names = [event.name for event in KNOWN_EVENTS]
-    for wanted in types:
-        if not any(fits(wanted, name) for name in names):
-            near = get_close_matches(wanted.rstrip("*"), names, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else "; docs/events.md lists them"
-            raise InvalidInput(f"no event has the type {wanted!r}{meant}", field="type")
-    return types
 
 
 async def _run(wanted: Wanted, *, after: int | None, follow: bool) -> None:

@@ -1,7 +1,11 @@
 """Every type of event there is, with the members of its data: what readers may rely on."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
+
+from orchestrator.domain.cloud_event import fits
+from orchestrator.domain.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +132,14 @@ KNOWN_EVENTS: Final = (
 """In the order of the documentation, whose table is this one."""
 
 BY_NAME: Final = {one.name: one for one in KNOWN_EVENTS}
+
+
+def checked_types(types: tuple[str, ...]) -> tuple[str, ...]:
+    """The same, as each fits some event: nobody should wait for what cannot come. Raises InvalidInput."""
+    names = [event.name for event in KNOWN_EVENTS]
+    for wanted in types:
+        if not any(fits(wanted, name) for name in names):
+            near = get_close_matches(wanted.rstrip("*"), names, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else "; docs/events.md lists them"
+            raise InvalidInput(f"no event has the type {wanted!r}{meant}", field="type")
+    return types
