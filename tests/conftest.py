@@ -32,7 +32,7 @@ def no_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     """HOME is a fresh directory; nothing of the developer's environment reaches the code under test."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "GIT_", "XDG_")):
+        if name.startswith(("ORCHESTRATOR_", "ANTHROPIC_", "CLAUDE", "GIT_", "XDG_", "MAKE", "MFLAGS")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
