@@ -125,8 +125,7 @@ class Database:
                 if error.connection_invalidated:
                     raise faults.undecided(self.place) from error
                 raise
-        if topics:
-            self._bell.after_commit(topics)
+        self._bell.after_commit(topics)
         return result
 
     def _look(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:

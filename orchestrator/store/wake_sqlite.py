@@ -18,6 +18,10 @@ from orchestrator.store.wake import Listener
 POLL_SECONDS: Final = 0.5
 """How often a listener also asks SQLite itself, for writers that know of no bell."""
 
+POLLED: Final = frozenset({Topic.QUEUE, Topic.EVENTS})
+"""What somebody may change by SQLite's own means and expect to be seen at once. Of the rest, a slow look is
+enough, or, of the remote, no look at all."""
+
 
 class PipeBell:
     """Pipes and not sockets: their paths have no length limit, and the system says when nobody listens."""
@@ -25,11 +29,15 @@ class PipeBell:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._folder = database.with_name(database.name + ".bells")
+        self._watches: dict[_Watch, Topic] = {}
 
     def before_commit(self, tx: Connection, topics: frozenset[Topic]) -> None:
         """Nobody may look before the commit."""
 
     def after_commit(self, topics: frozenset[Topic]) -> None:
+        for watch, topic in tuple(self._watches.items()):
+            if topic not in topics:
+                watch.ours = True
         if not topics:
             return
         # The commit has happened: whoever cannot be told of it finds out by looking.
@@ -46,13 +54,15 @@ class PipeBell:
             watch = _Watch(connection, listener)
             loop.add_reader(pipe, watch.heard, pipe)
             poll = None
-            if topic is not Topic.REMOTE:
+            if topic in POLLED:
+                self._watches[watch] = topic
                 poll = loop.create_task(watch.poll(), name=f"poll-{topic}")
             try:
                 yield listener
             finally:
                 if poll is not None:
                     poll.cancel()
+                    del self._watches[watch]
                 loop.remove_reader(pipe)
 
     @contextlib.contextmanager
@@ -83,6 +93,9 @@ class _Watch:
         self._connection = connection
         self._listener = listener
         self._seen = self._version()
+        self.ours = False
+        """Whether this process has committed something else since the last look: SQLite counts that too, and
+        a heartbeat is no reason to wake anybody."""
 
     def heard(self, pipe: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -93,10 +106,12 @@ class _Watch:
     async def poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
+            ours, self.ours = self.ours, False
             version = self._version()
             if version != self._seen:
                 self._seen = version
-                self._listener.ring()
+                if not ours:
+                    self._listener.ring()
 
     def _version(self) -> int | None:
         try:

@@ -253,3 +253,16 @@ def test_nothing_is_said_of_a_transaction_that_marked_nothing(database: Database
         assert not await listener.wait(POLL_SECONDS * 1.2)
 
     run(database, body)
+
+
+def test_what_this_process_does_unsaid_is_no_reason_to_wake_it(database: Database) -> None:
+    """Or every heartbeat of an idle worker would make it look for work."""
+
+    def beat(tx: Connection) -> None:
+        tx.execute(text("CREATE TABLE beats (at INTEGER)"))
+
+    async def body(listener: Listener) -> None:
+        await database.run(beat)
+        assert not await listener.wait(POLL_SECONDS * 2.5)
+
+    run(database, body)
