@@ -4,6 +4,7 @@ The server is started once for all of pytest-xdist's workers and stopped by the 
 """
 
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
@@ -85,6 +86,19 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
     open_database(f"sqlite:///{path}").close()
     return path
+
+
+@pytest.fixture
+def new_sqlite(sqlite_template: Path, tmp_path: Path) -> Callable[[], str]:
+    """Makes the addresses of fresh SQLite databases."""
+    numbers = itertools.count()
+
+    def fresh() -> str:
+        path = tmp_path / f"{next(numbers)}.db"
+        shutil.copy(sqlite_template, path)
+        return f"sqlite:///{path}"
+
+    return fresh
 
 
 @pytest.fixture

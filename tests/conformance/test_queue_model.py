@@ -6,20 +6,16 @@ twice, no limit is exceeded, and a worker that lost its lease changes nothing.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import text
 
@@ -32,10 +28,11 @@ from orchestrator.domain.project import Project
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
-from orchestrator.store.database import Database, Transaction, open_database
+from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
 from orchestrator.worker.standing import Rules
 from orchestrator.worker.turn import Counsel, Order, turn
+from stateful import DONE, NEVER, UNHEARD, DatabaseMachine, try_out
 
 BEGAN = 1_800_000_000.0
 LEASE = 30.0
@@ -53,24 +50,15 @@ ENDINGS: Sequence[outcome.Outcome] = (
     outcome.RateLimited(message="slow down", reset_at=BEGAN + 500.0),
 )
 ENDED = frozenset({"task.completed", "task.failed", "task.cancelled"})
-COMMITS = st.sampled_from(["done", "done", "done", "done", "never", "unheard"])
-"""Committed and answered; rolled back by a failure before the commit; committed, and the answer lost."""
-
-SCRATCH: list[Callable[[], str]] = []
-"""Makes the address of a fresh database: machines are made without arguments."""
+COMMITS = st.sampled_from([DONE, DONE, DONE, DONE, NEVER, UNHEARD])
 
 
-class CutOff(Exception):
-    """The connection was lost."""
-
-
-class Queue(RuleBasedStateMachine):
+class Queue(DatabaseMachine):
     asked = Bundle("asked")
     claimed = Bundle("claimed")
 
     def __init__(self) -> None:
         super().__init__()
-        self.database: Database = open_database(SCRATCH[-1]())
         self.now = BEGAN
         self.ended: dict[tuple[str, int], str] = {}
         """How each attempt ended that has, as first seen."""
@@ -110,15 +98,15 @@ class Queue(RuleBasedStateMachine):
             run_at=None if later is None else self.now + later,
             max_attempts=attempts_,
         )
-        self._run(tasks.create, commit, new, task_id=task_id, now=self.now)
-        return multiple() if commit == "never" else task_id
+        self.run_to(commit, tasks.create, new, task_id=task_id, now=self.now)
+        return multiple() if commit == NEVER else task_id
 
     @rule(task=asked, what=st.sampled_from(["cancel", "retry", "pause", "resume"]), commit=COMMITS)
     def person(self, task: str, what: str, commit: str) -> None:
         verbs = {"cancel": tasks.cancel, "retry": tasks.retry, "pause": tasks.pause, "resume": tasks.resume}
         before = self._task(task)
         try:
-            self._run(verbs[what], commit, task, now=self.now)
+            self.run_to(commit, verbs[what], task, now=self.now)
         except IllegalTransition:
             assert self._task(task) == before
 
@@ -127,7 +115,7 @@ class Queue(RuleBasedStateMachine):
     @rule(target=claimed, worker=st.sampled_from(WORKERS), slots=st.integers(1, 3), commit=COMMITS)
     def take(self, worker: str, slots: int, commit: str) -> Any:
         running = self._running()
-        turned = self._run(turn, commit, self._order(worker, slots=slots), COUNSEL, self._clock)
+        turned = self.run_to(commit, turn, self._order(worker, slots=slots), COUNSEL, self._clock)
         for name, count in self._running().items():
             limit = LIMITS[name]
             assert limit is None or count <= max(limit, running[name])
@@ -137,15 +125,15 @@ class Queue(RuleBasedStateMachine):
     def begin(self, claim: Claim, commit: str) -> None:
         before = self._task(claim.task.id)
         try:
-            self._run(attempts.begin, commit, claim, UNDER, now=self.now)
+            self.run_to(commit, attempts.begin, claim, UNDER, now=self.now)
         except LeaseLost:
             assert self._task(claim.task.id) == before
 
     @rule(claim=claimed, commit=COMMITS)
     def beat(self, claim: Claim, commit: str) -> None:
         before = self._task(claim.task.id)
-        kept = self._run(
-            queue.heartbeat, commit, [claim.task.id], worker=claim.worker, now=self.now, lease_seconds=LEASE
+        kept = self.run_to(
+            commit, queue.heartbeat, [claim.task.id], worker=claim.worker, now=self.now, lease_seconds=LEASE
         )
         if kept == []:
             assert self._task(claim.task.id) == before
@@ -157,14 +145,14 @@ class Queue(RuleBasedStateMachine):
         held = (before.claimed_by, before.attempt) == (claim.worker, claim.attempt)
         ending = Ending(claim=claim, settlement=settle(claim.task, how, now=self.now, jitter=0.5))
         order = self._order(claim.worker, endings=(ending,))
-        turned = self._run(turn, commit, order, COUNSEL, self._clock)
+        turned = self.run_to(commit, turn, order, COUNSEL, self._clock)
         if not held:
             assert self._task(claim.task.id) == before
             assert not turned or not turned.recorded
-        if again or commit == "never":
+        if again or commit == NEVER:
             once = self._task(claim.task.id)
             repeated = self.database.run_sync(turn, order, COUNSEL, self._clock)
-            if commit != "never":
+            if commit != NEVER:
                 assert not repeated.recorded
                 assert self._task(claim.task.id) == once
 
@@ -174,7 +162,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(commit=COMMITS)
     def rescue(self, commit: str) -> None:
-        self._run(rescue.rescue_expired, commit, rescue.Terms(now=self.now, jitter=0.5))
+        self.run_to(commit, rescue.rescue_expired, rescue.Terms(now=self.now, jitter=0.5))
 
     @rule(seconds=st.sampled_from([1.0, LEASE + 1.0, 600.0]))
     def wait(self, seconds: float) -> None:
@@ -243,20 +231,6 @@ class Queue(RuleBasedStateMachine):
 
     # -- means
 
-    def _run(self, work: Callable[..., Any], commit: str, /, *args: Any, **kwargs: Any) -> Any:
-        """The answer, or `None` where it is not heard of."""
-
-        def cut(tx: Transaction) -> Any:
-            work(tx, *args, **kwargs)
-            raise CutOff
-
-        if commit == "never":
-            with pytest.raises(CutOff):
-                self.database.run_sync(cut)
-            return None
-        heard = self.database.run_sync(work, *args, **kwargs)
-        return heard if commit == "done" else None
-
     def _clock(self, _tx: Transaction) -> float:
         return self.now
 
@@ -303,32 +277,11 @@ COUNSEL = Counsel(judge=judge, rules=lambda _tx, _now, _heard: Rules(), spent=la
 
 
 def test_no_order_of_things_loses_or_doubles_anything_on_sqlite(
-    sqlite_template: Path, tmp_path: Path
+    new_sqlite: Callable[[], str],
 ) -> None:
-    def fresh() -> str:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
-        path.write_bytes(sqlite_template.read_bytes())
-        return f"sqlite:///{path}"
-
-    _try_out(fresh, examples=25)
+    try_out(Queue, new_sqlite, examples=25, steps=40)
 
 
 @pytest.mark.postgres
 def test_no_order_of_things_loses_or_doubles_anything_on_postgresql(postgres_server: Any) -> None:
-    _try_out(postgres_server.create, examples=5)
-
-
-def _try_out(fresh: Callable[[], str], *, examples: int) -> None:
-    SCRATCH.append(fresh)
-    try:
-        run_state_machine_as_test(
-            Queue,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=40,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        SCRATCH.pop()
+    try_out(Queue, postgres_server.create, examples=5, steps=40)

@@ -7,13 +7,11 @@ occurrence is dealt with once, and what is not to overlap does not.
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from orchestrator.commands.schedule_fields import timed
 from orchestrator.domain.project import Project
@@ -21,8 +19,8 @@ from orchestrator.domain.schedule import Missed, Overlap, Schedule, ScheduleKind
 from orchestrator.domain.task import TERMINAL, Task
 from orchestrator.occurrences import following
 from orchestrator.store import events, firing, projects, schedules, tasks
-from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.firing import Check, Verdict
+from stateful import DONE, NEVER, UNHEARD, DatabaseMachine, try_out
 
 BEGAN = 1_800_000_000.0
 STEP = 60.0
@@ -37,20 +35,12 @@ KEPT = {
     ]
 }
 NAMES = st.sampled_from(sorted(KEPT))
-COMMITS = st.sampled_from(["done", "done", "done", "never", "unheard"])
-"""Committed and answered; rolled back by a failure before the commit; committed, and the answer lost."""
-
-SCRATCH: list[Callable[[], str]] = []
+COMMITS = st.sampled_from([DONE, DONE, DONE, NEVER, UNHEARD])
 
 
-class CutOff(Exception):
-    """The connection was lost."""
-
-
-class Clockwork(RuleBasedStateMachine):
+class Clockwork(DatabaseMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.database: Database = open_database(SCRATCH[-1]())
         self.now = BEGAN
         self.ids = itertools.count(1)
         self.checks: list[Check] = []
@@ -89,11 +79,11 @@ class Clockwork(RuleBasedStateMachine):
         """What a daemon does when it wakes, and perhaps dies over."""
         found = self.database.read_sync(firing.look, now=self.now)
         for name in found.free:
-            self._run(firing.release, commit, name, now=self.now, new_id=self._new_id)
+            self.run_to(commit, firing.release, name, now=self.now, new_id=self._new_id)
         for name in found.due:
-            check = self._run(
-                firing.fire,
+            check = self.run_to(
                 commit,
+                firing.fire,
                 name,
                 now=self.now,
                 occurrences=following,
@@ -107,9 +97,9 @@ class Clockwork(RuleBasedStateMachine):
         """A condition has ended, perhaps long after its right ran out, perhaps told twice."""
         if self.checks:
             check = self.checks[0] if keep else self.checks.pop(0)
-            self._run(
-                firing.fire_checked,
+            self.run_to(
                 commit,
+                firing.fire_checked,
                 check,
                 Verdict(run=run, message="no"),
                 now=self.now,
@@ -121,18 +111,18 @@ class Clockwork(RuleBasedStateMachine):
     def task_ends(self, name: str, commit: str) -> None:
         under_way = [task for task in self._tasks(name) if task.state not in TERMINAL]
         if under_way:
-            self._run(tasks.cancel, commit, under_way[-1].id, now=self.now)
+            self.run_to(commit, tasks.cancel, under_way[-1].id, now=self.now)
 
     @rule(times=st.integers(3, 5))
     def several_wait_for_each_other(self, times: int) -> None:
         """Which chance alone rarely brings about: occurrences queue up, and then each has its turn."""
         for _ in range(times):
             self.time_goes_by(STEP)
-            self.look("done", "w1")
+            self.look(DONE, "w1")
         for _ in range(times):
             for name in KEPT:
-                self.task_ends(name, "done")
-            self.look("done", "w1")
+                self.task_ends(name, DONE)
+            self.look(DONE, "w1")
             self.each_occurrence_was_dealt_with_once()
 
     @rule(name=NAMES)
@@ -171,18 +161,6 @@ class Clockwork(RuleBasedStateMachine):
             if overlap is not Overlap.ALLOW:
                 assert sum(task.state not in TERMINAL for task in self._tasks(name)) <= 1
 
-    def _run(self, work: Callable[..., Any], commit: str, *args: Any, **kwargs: Any) -> Any:
-        def cut(tx: Transaction) -> Any:
-            work(tx, *args, **kwargs)
-            raise CutOff
-
-        if commit == "never":
-            with pytest.raises(CutOff):
-                self.database.run_sync(cut)
-            return None
-        answer = self.database.run_sync(work, *args, **kwargs)
-        return None if commit == "unheard" else answer
-
     def _new_id(self) -> str:
         return f"t{next(self.ids):015}"
 
@@ -206,32 +184,11 @@ KINDS = ("schedule.fired", "schedule.queued", "schedule.skipped", "schedule.miss
 
 
 def test_each_occurrence_is_dealt_with_once_whatever_happens_on_sqlite(
-    sqlite_template: Path, tmp_path: Path
+    new_sqlite: Callable[[], str],
 ) -> None:
-    def fresh() -> str:
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
-        path.write_bytes(sqlite_template.read_bytes())
-        return f"sqlite:///{path}"
-
-    _try_out(fresh, examples=8)
+    try_out(Clockwork, new_sqlite, examples=8, steps=30)
 
 
 @pytest.mark.postgres
 def test_each_occurrence_is_dealt_with_once_whatever_happens_on_postgresql(postgres_server: Any) -> None:
-    _try_out(postgres_server.create, examples=2)
-
-
-def _try_out(fresh: Callable[[], str], *, examples: int) -> None:
-    SCRATCH.append(fresh)
-    try:
-        run_state_machine_as_test(
-            Clockwork,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=30,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    finally:
-        SCRATCH.pop()
+    try_out(Clockwork, postgres_server.create, examples=2, steps=30)
