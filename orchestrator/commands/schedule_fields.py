@@ -69,6 +69,11 @@ def expressed(cron: str | None, interval: float | None, once: str | None) -> tup
     return kind, text.strip()
 
 
+def beginning(kind: ScheduleKind, start_at: float | None, *, now: float) -> float | None:
+    """From when it occurs: an interval that does not say is counted from now, in whole seconds."""
+    return float(int(now)) if start_at is None and kind is ScheduleKind.INTERVAL else start_at
+
+
 def check_timing(timing: Timing) -> None:
     """Raises InvalidInput naming `cron`, `interval`, `once`, `timezone`, `start_at` or `end_at`."""
     occurrences.check(timing)

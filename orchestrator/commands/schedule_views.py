@@ -133,11 +133,12 @@ def _timing(request: PreviewSchedule, now: float) -> Timing:
     if recurs is None:
         raise InvalidInput("give schedule_id, or one of cron, interval and once", field="schedule_id")
     kind, expression = recurs
-    start_at = request.start_at
-    if start_at is None and kind is ScheduleKind.INTERVAL:
-        start_at = float(int(now))
     return Timing(
-        kind=kind, expression=expression, timezone=request.timezone, start_at=start_at, end_at=request.end_at
+        kind=kind,
+        expression=expression,
+        timezone=request.timezone,
+        start_at=fields_of.beginning(kind, request.start_at, now=now),
+        end_at=request.end_at,
     )
 
 

@@ -13,7 +13,7 @@ from orchestrator.commands.schedule_fields import Occurrence
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import AlreadyExists, Conflict, InvalidInput
 from orchestrator.domain.project import Project
-from orchestrator.domain.schedule import Missed, Overlap, Schedule, ScheduleKind
+from orchestrator.domain.schedule import Missed, Overlap, Schedule
 from orchestrator.domain.task import Task, TaskState
 from orchestrator.store import firing, schedules
 from orchestrator.store.database import Transaction
@@ -192,8 +192,7 @@ async def edit_schedule(use: Use, request: EditSchedule) -> ScheduleUpdated:
     def write(tx: Transaction) -> Schedule:
         old = known_schedule(tx, request.schedule_id)
         new = replace(old, **changes, task={**old.task, **task}, updated_at=now)
-        if new.kind is ScheduleKind.INTERVAL and new.start_at is None:
-            new = replace(new, start_at=float(int(now)))
+        new = replace(new, start_at=fields_of.beginning(new.kind, new.start_at, now=now))
         new = fields_of.check(use, new)
         if fields_of.TIMED & changes.keys():
             fields_of.must_occur(new := fields_of.timed(new, now=now))
@@ -281,9 +280,6 @@ def _new(request: CreateSchedule, now: float) -> Schedule:
     if recurs is None:
         raise InvalidInput("one of cron, interval and once is required", field="cron")
     kind, expression = recurs
-    start_at = request.start_at
-    if start_at is None and kind is ScheduleKind.INTERVAL:
-        start_at = float(int(now))
     schedule_id = checks.check_id(request.id, "id")
     name = None if request.name is None else checks.check_title(request.name, "name")
     copied: dict[str, Any] = {name: getattr(request, name) for name in COPIED}
@@ -295,7 +291,7 @@ def _new(request: CreateSchedule, now: float) -> Schedule:
         expression=expression,
         created_at=now,
         updated_at=now,
-        start_at=start_at,
+        start_at=fields_of.beginning(kind, request.start_at, now=now),
         task=fields_of.asked(request, name=name),
         **copied,
     )
