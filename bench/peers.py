@@ -78,7 +78,7 @@ def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{name} did not start: {' '.join(process.args)}")  # type: ignore[arg-type]
+            raise SystemExit(f"{name} did not start: {' '.join(process.args)}")  # type: ignore[arg-type]  # a list
         yield process
     finally:
         process.kill()
@@ -122,7 +122,7 @@ def _begun(running: list[subprocess.Popen[str]]) -> Iterator[int]:
             selector.register(process.stdout, selectors.EVENT_READ, number)
         while True:
             for key, _ in selector.select(timeout=TELL_SECONDS):
-                if not (line := key.fileobj.readline()):  # type: ignore[union-attr]
+                if not (line := key.fileobj.readline()):  # type: ignore[union-attr]  # a pipe
                     raise SystemExit("a worker ended")
                 counts[key.data] = int(line)
             yield sum(counts.values())
@@ -160,7 +160,7 @@ def waking(
         found = []
         for number in range(size.rounds + WARM_ROUNDS):
             go(writer)
-            at, committed = (float(one.stdout.readline()) for one in (worker, writer))  # type: ignore[union-attr]
+            at, committed = (float(one.stdout.readline()) for one in (worker, writer))  # type: ignore[union-attr]  # pipes
             if number >= WARM_ROUNDS:
                 found.append(1000 * (at - committed))
             time.sleep(PAUSE_SECONDS)

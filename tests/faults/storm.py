@@ -117,7 +117,7 @@ class Storm:
 
     def begin(self) -> None:
         fields = {"max_concurrent": self.limit, "created_at": 1.0, "updated_at": 1.0}
-        project = Project(id=self.prefix, name=self.prefix, **fields)  # type: ignore[arg-type]
+        project = Project(id=self.prefix, name=self.prefix, **fields)  # type: ignore[arg-type]  # the caller's
         self.database.run_sync(projects.create, project)
 
     def rage(self, kills: int, *, pause: float = 0.6) -> Found:

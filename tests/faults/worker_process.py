@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from orchestrator import logs
 from orchestrator.harness.claude.adapter import ClaudeAdapter
@@ -25,19 +26,19 @@ from orchestrator.worker.loop import Worker
 from orchestrator.worker.stop import Stop
 
 
-async def work(given: dict[str, object]) -> None:
+async def work(given: dict[str, Any]) -> None:
     logs.configure(style="json", stream=sys.stdout)
     stop = Stop()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     base = ClaudeAdapterConfig(cli_path=str(given["cli"]), timers=Timers(start=15, stall=15, drain=5))
-    ahead = float(given.get("clock_ahead") or 0.0)  # type: ignore[arg-type]
+    ahead = float(given.get("clock_ahead") or 0.0)
     with open_database(str(given["url"])) as database:
         worker = Worker(
-            config=WorkerConfig(home=Path(str(given["home"])), **given["worker"]),  # type: ignore[arg-type]
+            config=WorkerConfig(home=Path(str(given["home"])), **given["worker"]),
             database=database,
             registry=PlatformRegistry(base=base, adapter=ClaudeAdapter()),
             clock=lambda: time.time() + ahead,
-            secrets=given.get("secrets"),  # type: ignore[arg-type]
+            secrets=given.get("secrets"),
         )
         with contextlib.suppress(OSError):
             print("ready", flush=True)

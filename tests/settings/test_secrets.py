@@ -23,7 +23,7 @@ def directory(tmp_path: Path) -> Path:
 
 def secrets(directory: Path | None = None, **options: object) -> Secrets:
     arguments = {"given": {}, "environment": {}, "credentials": CREDENTIALS, **options}
-    return Secrets(directory=directory, **arguments)  # type: ignore[arg-type]
+    return Secrets(directory=directory, **arguments)  # type: ignore[arg-type]  # the caller's
 
 
 def test_settings_come_before_files_before_the_environment_before_a_keyring(directory: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_keyring_is_asked_by_our_service_and_one_that_is_locked_has_nothing(
     """With the package's own kind of backend, where it is installed."""
     keyring = pytest.importorskip("keyring")
 
-    class InMemory(keyring.backend.KeyringBackend):  # type: ignore[misc, name-defined]
+    class InMemory(keyring.backend.KeyringBackend):  # type: ignore[misc, name-defined]  # optional
         priority = 1
         kept = MappingProxyType(
             {(KEYRING_SERVICE, "RING"): "from the keyring", ("other", "ELSE"): "not ours"}

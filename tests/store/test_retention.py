@@ -18,7 +18,7 @@ from orchestrator.store.retention import SUBJECTS
 from orchestrator.store.tables import archived_tasks, profile_revisions, tokens
 
 NOW = 1_800_000_000.0
-FOREVER = Keep(**dict.fromkeys(Keep.__dataclass_fields__))  # type: ignore[arg-type]
+FOREVER = Keep(**dict.fromkeys(Keep.__dataclass_fields__))  # type: ignore[arg-type]  # all None
 Ask = Callable[..., Task]
 
 
@@ -117,7 +117,7 @@ def test_what_an_agent_says_now_is_never_taken(database: Database, ask: Ask) -> 
     database.run_sync(
         attempts.append_messages, claim, [AgentMessage(sequence=1, at=0.0, kind="assistant", body={})]
     )
-    everything = Keep(**dict.fromkeys(Keep.__dataclass_fields__, 0))  # type: ignore[arg-type]
+    everything = Keep(**dict.fromkeys(Keep.__dataclass_fields__, 0))  # type: ignore[arg-type]  # all 0
     assert "messages" not in sweep(database, everything)
     assert (count(database, "attempts"), count(database, "attempt_messages")) == (1, 1)
 

@@ -20,7 +20,7 @@ from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.directories import Directories
 
 NOW = 1_800_000_000.0
-FOREVER = Keep(**dict.fromkeys(Keep.__dataclass_fields__))  # type: ignore[arg-type]
+FOREVER = Keep(**dict.fromkeys(Keep.__dataclass_fields__))  # type: ignore[arg-type]  # all None
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def warnings_of(attempt: Attempt) -> tuple[str, ...]:
 
 def servers_in(dump: Path) -> Mapping[str, Any]:
     """What the agent was told of its servers."""
-    return json.loads(dump.read_text())["servers"]  # type: ignore[no-any-return]
+    return json.loads(dump.read_text())["servers"]  # type: ignore[no-any-return]  # as dumped
 
 
 def test_a_required_server_that_does_not_start_ends_the_attempt_with_its_own_error(sqlite_lab) -> None:
