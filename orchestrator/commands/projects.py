@@ -106,7 +106,7 @@ async def create_project(use: Use, request: CreateProject) -> ProjectCreated:
         budget_usd_per_day=request.budget_usd_per_day,
         budget_tokens_per_day=request.budget_tokens_per_day,
         requires=checks.check_requires(request.requires),
-        repository=request.repository,
+        repository=_as_one_path(request.repository),
         checkout=request.checkout or _suitable(request.repository),
     )
     _check(wanted)
@@ -144,6 +144,8 @@ async def edit_project(use: Use, request: EditProject) -> ProjectUpdated:
         fields["name"] = checks.check_title(fields["name"], "name")
     if "requires" in fields:
         fields["requires"] = checks.check_requires(fields["requires"])
+    if "repository" in fields:
+        fields["repository"] = _as_one_path(fields["repository"])
     if "repository" in fields and "checkout" not in fields:
         fields["checkout"] = _suitable(fields["repository"])
     now = use.clock()
@@ -234,6 +236,13 @@ def known_profile(tx: Transaction, profile_id: str | None, field: str) -> None:
             "`orchestrator vault sync` reads new ones",
             field=field,
         )
+
+
+def _as_one_path(repository: str | None) -> str | None:
+    """The path as everybody writes it: projects that share a directory are found by it."""
+    if repository is None or not Path(repository).is_absolute():
+        return repository
+    return str(Path("/", *Path(repository).parts[1:]))
 
 
 def _suitable(repository: str | None) -> CheckoutKind:

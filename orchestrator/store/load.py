@@ -62,20 +62,23 @@ _LIMITS: Final = {
     for dialect, among_ids in AMONG.items()
 }
 # Two workers that count at the same time would both find room under a limit; so whoever decides for a
-# project with a limit holds its row until the claim is made. In order of ids: nobody waits in a circle.
+# project with a limit holds its row until the claim is made, and for one that works in a directory the rows
+# of all that work in the same. In order of ids: nobody waits in a circle.
 _LOCK: Final = text(
     f"SELECT id FROM projects WHERE id {AMONG['postgresql']} "
-    "AND (max_concurrent IS NOT NULL OR checkout = 'directory') ORDER BY id FOR NO KEY UPDATE"
+    "AND (max_concurrent IS NOT NULL OR checkout = 'directory') "
+    "OR checkout = 'directory' AND repository = ANY(:directories) ORDER BY id FOR NO KEY UPDATE"
 )
 
 
 def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
     """The limits of these projects; those that limit how much runs at once are locked until the transaction
-    ends, where the database has more than one writer."""
+    ends, with whoever shares a directory with them, where the database has more than one writer."""
     ids = among(tx, projects)
     found = _limits(tx, ids)
     if tx.dialect.name == "postgresql" and any(one.exclusive for one in found.values()):
-        tx.execute(_LOCK, {"ids": ids})
+        directories = sorted({one.directory for one in found.values() if one.directory is not None})
+        tx.execute(_LOCK, {"ids": ids, "directories": directories})
         found = _limits(tx, ids)  # as they are by now
     return found
 

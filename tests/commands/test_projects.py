@@ -20,7 +20,7 @@ from orchestrator.commands.task_views import get_task
 from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
 from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.project import CheckoutKind
-from orchestrator.store import queue
+from orchestrator.store import projects, queue
 
 
 def test_a_project_is_created_with_a_checkout_that_suits_its_repository(bench, tmp_path: Path) -> None:
@@ -35,6 +35,14 @@ def test_a_project_is_created_with_a_checkout_that_suits_its_repository(bench, t
         done = bench.do(create_project, CreateProject(id=f"p{number}", repository=repository))
         assert done.checkout is kind
         assert done.warnings == ()
+
+
+def test_a_repository_is_kept_in_one_spelling_since_projects_that_share_one_take_turns(bench) -> None:
+    bench.do(create_project, CreateProject(id="acme", repository="//srv/./shop/"))
+    bench.do(create_project, CreateProject(id="zeta"))
+    bench.do(edit_project, EditProject(project_id="zeta", repository="/srv//shop/."))
+    kept = [bench.database.read_sync(projects.get, name) for name in ("acme", "zeta")]
+    assert [one and one.repository for one in kept] == ["/srv/shop"] * 2
 
 
 def test_a_repository_that_is_not_there_is_a_warning(bench, tmp_path: Path) -> None:

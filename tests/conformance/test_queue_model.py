@@ -5,7 +5,7 @@ twice, no limit is exceeded, and a worker that lost its lease changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,6 @@ from sqlalchemy import text
 
 from orchestrator.domain import outcome
 from orchestrator.domain.attempt import Snapshot
-from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import IllegalTransition, LeaseLost
 from orchestrator.domain.project import Project
@@ -29,10 +28,9 @@ from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
-from orchestrator.worker.admission import Key, Verdict
-from orchestrator.worker.standing import Rules
-from orchestrator.worker.turn import Counsel, Order, turn
+from orchestrator.worker.turn import Order, turn
 from stateful import DONE, NEVER, UNHEARD, DatabaseMachine, try_out
+from turns import counsel, order
 
 BEGAN = 1_800_000_000.0
 LEASE = 30.0
@@ -50,6 +48,7 @@ ENDINGS: Sequence[outcome.Outcome] = (
     outcome.RateLimited(message="slow down", reset_at=BEGAN + 500.0),
 )
 ENDED = frozenset({"task.completed", "task.failed", "task.cancelled"})
+COUNSEL = counsel()
 COMMITS = st.sampled_from([DONE, DONE, DONE, DONE, NEVER, UNHEARD])
 
 
@@ -144,14 +143,14 @@ class Queue(DatabaseMachine):
         before = self._task(claim.task.id)
         held = (before.claimed_by, before.attempt) == (claim.worker, claim.attempt)
         ending = Ending(claim=claim, settlement=settle(claim.task, how, now=self.now, jitter=0.5))
-        order = self._order(claim.worker, endings=(ending,))
-        turned = self.run_to(commit, turn, order, COUNSEL, self._clock)
+        ending_it = self._order(claim.worker, endings=(ending,))
+        turned = self.run_to(commit, turn, ending_it, COUNSEL, self._clock)
         if not held:
             assert self._task(claim.task.id) == before
             assert not turned or not turned.recorded
         if again or commit == NEVER:
             once = self._task(claim.task.id)
-            repeated = self.database.run_sync(turn, order, COUNSEL, self._clock)
+            repeated = self.database.run_sync(turn, ending_it, COUNSEL, self._clock)
             if commit != NEVER:
                 assert not repeated.recorded
                 assert self._task(claim.task.id) == once
@@ -235,21 +234,7 @@ class Queue(DatabaseMachine):
         return self.now
 
     def _order(self, worker: str, *, slots: int = 0, endings: tuple[Ending, ...] = ()) -> Order:
-        return Order(
-            worker=worker,
-            slots=tuple(range(slots)),
-            endings=endings,
-            lease_seconds=LEASE,
-            recheck_seconds=300.0,
-            per_project=8,
-            recent={},
-            harnesses=frozenset({"claude"}),
-            labels=frozenset(),
-            host="here",
-            backoffs={},
-            providers={},
-            heard={},
-        )
+        return order(worker, slots=slots, endings=endings, lease_seconds=LEASE)
 
     def _task(self, task_id: str) -> Task:
         found = self.database.read_sync(tasks.get, task_id)
@@ -267,13 +252,6 @@ class Queue(DatabaseMachine):
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.database.read_sync(lambda tx: [tuple(row) for row in tx.execute(text(query))])
-
-
-def judge(_tx: Transaction, candidates: Sequence[Candidate], _now: float) -> Mapping[Key, Verdict]:
-    return {(one.project_id, one.profile_id): Verdict(harness="claude") for one in candidates}
-
-
-COUNSEL = Counsel(judge=judge, rules=lambda _tx, _now, _heard: Rules(), spent=lambda _tx, _now: {})
 
 
 def test_no_order_of_things_loses_or_doubles_anything_on_sqlite(
