@@ -1,8 +1,9 @@
 """Whose turn is it: which waiting tasks get the free slots, fairly between projects."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import Final
 
 Use = tuple[str, str]
@@ -51,10 +52,12 @@ class Share:
     @property
     def room(self) -> bool:
         """Whether it may start anything at all."""
-        spent = any(left is not None and left <= 0 for left in (self.budget_left, self.tokens_left))
-        if self.paused or spent:
-            return False
-        return self.max_concurrent is None or self.running < self.max_concurrent
+        return not (
+            self.paused
+            or (self.max_concurrent is not None and self.running >= self.max_concurrent)
+            or (self.budget_left is not None and self.budget_left <= 0)
+            or (self.tokens_left is not None and self.tokens_left <= 0)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,23 +81,34 @@ def schedule(snapshot: Snapshot) -> list[tuple[str, int]]:
     The result depends on the values alone, not on the order they come in.
     """
     rooms = dict(snapshot.rooms)
+    full = {use for use, room in rooms.items() if room <= 0}
     turns = [
-        _Turn(snapshot.shares.get(project, Share(project_id=project)), tasks, rooms)
+        _Turn(share, tasks, full)
         for project, tasks in _by_project(snapshot.waiting).items()
+        if (share := snapshot.shares.get(project) or Share(project_id=project)).room
     ]
     # A pick changes the place of its own project only, and no two keys are equal: each ends in a task's id.
-    queue = [(turn.key(), turn) for turn in turns if turn.has_more]
+    queue = [(key, turn) for turn in turns if (key := turn.key()) is not None]
     heapify(queue)
     picks: list[tuple[str, int]] = []
     slots = sorted(snapshot.slots, reverse=True)
     while slots and queue:
-        key, turn = heappop(queue)
-        # Another project may have taken the room that its next task was to have.
-        if turn.has_more and turn.key() == key:
-            picks.append((turn.take(), slots.pop()))
-        if turn.has_more:
-            heappush(queue, (turn.key(), turn))
+        known, turn = heappop(queue)
+        key = turn.key()
+        if key == known:  # and no other project has taken the room that its next task was to have
+            task = turn.take()
+            full |= _count(task.uses, rooms)
+            picks.append((task.id, slots.pop()))
+            key = turn.key()
+        if key is not None:
+            heappush(queue, (key, turn))
     return picks
+
+
+_Key = tuple[bool, float, int, float, str]
+"""A project's place in the queue: what it had, then its next task."""
+
+_order = attrgetter("priority", "created_at", "id")
 
 
 def _by_project(waiting: Iterable[Waiting]) -> dict[str, list[Waiting]]:
@@ -104,44 +118,45 @@ def _by_project(waiting: Iterable[Waiting]) -> dict[str, list[Waiting]]:
     return groups
 
 
-def _order(task: Waiting) -> tuple[int, float, str]:
-    return task.priority, task.created_at, task.id
+def _count(uses: Iterable[Use], rooms: dict[Use, int]) -> set[Use]:
+    """Takes a place under each of the limits, and says which of them have none left."""
+    limited = [use for use in uses if use in rooms]
+    for use in limited:
+        rooms[use] -= 1
+    return {use for use in limited if rooms[use] <= 0}
 
 
 class _Turn:
-    """A project's place in the queue while the slots are dealt out."""
+    """What a project that may start something has waiting, while the slots are dealt out."""
 
-    def __init__(self, share: Share, tasks: Sequence[Waiting], rooms: dict[Use, int]) -> None:
-        self._share = share
+    __slots__ = ("_charge", "_full", "_had", "_most", "_next", "_picked", "_tasks", "_used", "_weight")
+
+    def __init__(self, share: Share, tasks: Sequence[Waiting], full: Set[Use]) -> None:
+        """`full` names the limits that leave no room; it grows while the slots are dealt out."""
         self._tasks = tasks
-        self._rooms = rooms
-        self._picked = 0
-        self._next = 0
+        self._full = full
+        self._next = self._picked = 0
+        self._had = share.finished + share.running > 0
+        self._used = share.used_seconds
         self._charge = max(share.charge_seconds, MIN_CHARGE)
-        limit = len(tasks) if share.max_concurrent is None else share.max_concurrent - share.running
-        self._most = min(len(tasks), limit) if share.room else 0
+        self._weight = share.weight
+        self._most = len(tasks) if share.max_concurrent is None else share.max_concurrent - share.running
 
-    @property
-    def has_more(self) -> bool:
-        """Whether it may have another, past those for which there is no room any more."""
-        while self._next < len(self._tasks) and not self._fits(self._tasks[self._next]):
+    def key(self) -> _Key | None:
+        """Its place, past the tasks for which there is no room any more; `None` when it may have no more."""
+        if self._picked == self._most:
+            return None
+        tasks, full = self._tasks, self._full
+        while self._next < len(tasks):
+            task = tasks[self._next]
+            if not full or full.isdisjoint(task.uses):
+                used = (self._used + self._picked * self._charge) / self._weight
+                return self._had or self._picked > 0, used, task.priority, task.created_at, task.id
             self._next += 1
-        return self._picked < self._most and self._next < len(self._tasks)
+        return None
 
-    def key(self) -> tuple[bool, float, tuple[int, float, str]]:
-        share = self._share
-        had_something = share.finished + share.running + self._picked > 0
-        used = (share.used_seconds + self._picked * self._charge) / share.weight
-        return had_something, used, _order(self._tasks[self._next])
-
-    def take(self) -> str:
+    def take(self) -> Waiting:
         task = self._tasks[self._next]
         self._next += 1
         self._picked += 1
-        for use in task.uses:
-            if use in self._rooms:
-                self._rooms[use] -= 1
-        return task.id
-
-    def _fits(self, task: Waiting) -> bool:
-        return all(self._rooms.get(use, 1) > 0 for use in task.uses)
+        return task

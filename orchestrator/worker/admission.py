@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.provider import Backoff
@@ -63,7 +64,10 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     holds: list[Hold] = []
     taken = set(facts.busy)
     for task in sorted(candidates, key=_order):
-        hold = _unlabelled(task, facts) or _refused(task, facts) or _waits(task, facts, taken)
+        verdict = facts.verdicts[task.project_id, task.profile_id]
+        hold = (
+            _unlabelled(task, facts) or _refused(task, verdict, facts) or _waits(task, verdict, facts, taken)
+        )
         if hold is not None:
             holds.append(hold)
             continue
@@ -73,8 +77,7 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     return admitted, holds
 
 
-def _order(task: Candidate) -> tuple[int, float, str]:
-    return task.priority, task.created_at, task.id
+_order = attrgetter("priority", "created_at", "id")
 
 
 def _unlabelled(task: Candidate, facts: Facts) -> Hold | None:
@@ -85,8 +88,7 @@ def _unlabelled(task: Candidate, facts: Facts) -> Hold | None:
     return Hold(task_id=task.id, reason="label_missing", message=message)
 
 
-def _refused(task: Candidate, facts: Facts) -> Hold | None:
-    verdict = facts.verdicts[task.project_id, task.profile_id]
+def _refused(task: Candidate, verdict: Verdict, facts: Facts) -> Hold | None:
     later = facts.now + facts.recheck_seconds
     if verdict.reason is not None:
         return Hold(task_id=task.id, reason=verdict.reason, message=verdict.message, until=later)
@@ -99,12 +101,11 @@ def _refused(task: Candidate, facts: Facts) -> Hold | None:
     return None
 
 
-def _waits(task: Candidate, facts: Facts, taken: set[str]) -> Hold | None:
-    harness = facts.verdicts[task.project_id, task.profile_id].harness
+def _waits(task: Candidate, verdict: Verdict, facts: Facts, taken: set[str]) -> Hold | None:
     if facts.spent:
         message = "The daily budget of all projects together is spent."
         return Hold(task_id=task.id, reason="instance_budget", message=message)
-    backoff = facts.backoffs.get(harness or "")
+    backoff = facts.backoffs.get(verdict.harness or "")
     if backoff is not None and backoff.until > facts.now:
         return Hold(task_id=task.id, reason=backoff.reason, message=backoff.message)
     directory = facts.directories.get(task.project_id)
