@@ -1,7 +1,7 @@
 """One turn of the queue, in one transaction: settle what has finished, decide, claim what fits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.domain import fairness, limit
 from orchestrator.domain.budget import Spent
@@ -16,6 +16,7 @@ from orchestrator.store import load, queue, settling
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import Limits, Recent, Running
 from orchestrator.worker.admission import Facts, Hold, Key, Verdict, admissible
+from orchestrator.worker.further import ROUNDS, Dealt, Further, stuck
 from orchestrator.worker.recently import plus
 from orchestrator.worker.standing import Rules
 
@@ -78,6 +79,7 @@ class Counsel:
     rules: Callable[[Transaction, float, Mapping[str, Backoff | None]], Rules]
     spent: Callable[[Transaction, float], Mapping[str, Spent]]
     """What each project has spent today; not remembered but exact."""
+    further: Further = field(default_factory=Further)
 
 
 def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.clock) -> Turned:
@@ -92,35 +94,87 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.c
         ended = plus(order.recent, recorded, at=now, lease_seconds=order.lease_seconds)
         order = replace(order, recent=ended)
     due = queue.wake_due(tx, now=now) if order.look_due else None
-    waiting = queue.candidates(tx, most=max(order.per_project, len(order.slots)), labels=order.labels)
+    waiting = queue.candidates(tx, most=_most(order), labels=order.labels)
     if not waiting:
         return replace(turned, due=due)
     limits = load.limits(tx, {task.project_id for task in waiting})
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
     facts = _facts(tx, order, counsel.judge(tx, waiting, now), rules, limits, now)
     facts = replace(facts, spent=_all_spent(rules, spent))
-    admitted, holds = admissible(waiting, facts)
-    stored = [_stored(hold) for hold in holds if hold.until is not None]
-    queue.hold(tx, [one for one in stored if one is not None], now=now)
-    places = {task.id: _place(task, facts, order.host) for task in admitted}
     rooms = _rooms(tx, rules) if rules.bounded else {}
-    picks = fairness.schedule(_snapshot(tx, order, _waiting(admitted, places), limits, spent, rooms, now))
-    slot_of = dict(picks)
+    snapshot = _snapshot(tx, order, limits, spent, rooms, now)
+    decided = _decide(tx, order, counsel, waiting, facts, snapshot)
+    slot_of = dict(decided.picks)
     claims = queue.claim(
         tx,
-        [task_id for task_id, _ in picks],
+        list(slot_of),
         worker=order.worker,
         # By now a lock may have been waited for: what starts must not seem to begin before what made room.
         now=clock(tx) if rules.bounded or any(one.exclusive for one in limits.values()) else now,
         lease_seconds=order.lease_seconds,
-        places=places,
+        places=decided.places,
     )
     return replace(
         turned,
         claims=tuple((claim, slot_of[claim.task.id]) for claim in claims),
-        held=len(stored),
+        held=decided.held,
         due=due,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Decided:
+    picks: tuple[tuple[str, int], ...]
+    places: Mapping[str, Place]
+    held: int
+
+
+def _decide(
+    tx: Transaction,
+    order: Order,
+    counsel: Counsel,
+    waiting: Sequence[Candidate],
+    facts: Facts,
+    snapshot: Snapshot,
+) -> _Decided:
+    """Who starts in which slot. Where the first tasks of a project wait for room that others can do without,
+    those behind them are asked, too."""
+    most = _most(order)
+    dealt, held = _deal(tx, order, waiting, facts, snapshot)
+    picks, places = dict(dealt.picks), dict(dealt.places)
+    passing = stuck(dealt, host=order.host, most=most)
+    for _ in range(ROUNDS):
+        if not passing or not (found := counsel.further.candidates(tx, passing, most=most)):
+            break
+        taken = {facts.directories.get(task.project_id) for task in dealt.candidates if task.id in picks}
+        busy = facts.busy.union(directory for directory in taken if directory is not None)
+        facts = replace(facts, verdicts=counsel.judge(tx, found, facts.now), busy=busy)
+        left = tuple(slot for slot in snapshot.slots if slot not in picks.values())
+        dealt, more = _deal(tx, order, found, facts, replace(snapshot, rooms=dealt.rooms, slots=left))
+        held += more
+        picks |= dealt.picks
+        places |= dealt.places
+        again = stuck(dealt, host=order.host, most=1)
+        passing = {project: passing[project] | names for project, names in again.items()}
+    return _Decided(picks=tuple(picks.items()), places=places, held=held)
+
+
+def _deal(
+    tx: Transaction, order: Order, waiting: Sequence[Candidate], facts: Facts, snapshot: Snapshot
+) -> tuple[Dealt, int]:
+    """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
+    admitted, holds = admissible(waiting, facts)
+    stored = [_stored(hold) for hold in holds if hold.until is not None]
+    queue.hold(tx, [one for one in stored if one is not None], now=facts.now)
+    places = {task.id: _place(task, facts, order.host) for task in admitted}
+    snapshot = replace(snapshot, waiting=_waiting(admitted, places))
+    picks = fairness.schedule(snapshot)
+    return Dealt(candidates=waiting, facts=facts, snapshot=snapshot, places=places, picks=picks), len(stored)
+
+
+def _most(order: Order) -> int:
+    """Candidates of a project that are looked at."""
+    return max(order.per_project, len(order.slots))
 
 
 def _facts(
@@ -203,7 +257,6 @@ def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tupl
 def _snapshot(
     tx: Transaction,
     order: Order,
-    waiting: tuple[Waiting, ...],
     limits: Mapping[str, Limits],
     spent: Mapping[str, Spent],
     rooms: Mapping[Use, int],
@@ -211,7 +264,7 @@ def _snapshot(
 ) -> Snapshot:
     running = load.running(tx, now=now)
     return Snapshot(
-        waiting=waiting,
+        waiting=(),
         rooms=rooms,
         shares={
             project: share(

@@ -52,6 +52,16 @@ def plan(tx: Connection, query: str) -> str:
     return "\n".join(row[3] for row in tx.execute(text(f"EXPLAIN QUERY PLAN {query}")))
 
 
+def test_a_look_further_into_a_project_begins_at_its_place(database: Database) -> None:
+    database.run_sync(fill)
+    behind = f"project_id = 'p1' AND {CLAIMABLE} AND (priority, created_at, id) > (3, 5, 't')"
+    found = database.read_sync(plan, f"SELECT id FROM tasks WHERE {behind} {TAKEN}")
+    assert "tasks_claimable" in found
+    row = {"postgresql": "ROW(priority, created_at", "sqlite": "(priority,created_at,id)>"}
+    assert row[database.dialect] in found
+    assert "TEMP B-TREE" not in found
+
+
 @pytest.mark.parametrize("analysed", [False, True])
 def test_each_query_uses_the_index_made_for_it(database: Database, analysed: bool) -> None:
     database.run_sync(fill)
