@@ -12,3 +12,5 @@ class Candidate:
     profile_id: str | None
     priority: int
     created_at: float
+    by_agent: bool = False
+    """Whether an agent asked for it, which had rights of its own."""

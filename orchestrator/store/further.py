@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.conditions import CLAIMABLE
-from orchestrator.store.queue import AMONG, among
+from orchestrator.store.queue import AMONG, among, candidate
 
 FAR: Final = 1000
 """Tasks read at one look: a few milliseconds, however long the backlog is."""
@@ -36,7 +36,7 @@ _HINT: Final = {"sqlite": "INDEXED BY tasks_claimable", "postgresql": ""}
 _LOCK: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
 _FOUND: Final = {
     dialect: text(
-        f"SELECT id, project_id, profile_id, priority, created_at FROM tasks WHERE id IN ("
+        f"SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks WHERE id IN ("
         f"SELECT id FROM ({_AHEAD.format(hint=_HINT[dialect])}) AS ahead "
         f"WHERE NOT coalesce(profile_id, '') {among_ids} ORDER BY priority, created_at, id LIMIT :most) "
         f"{_LOCK[dialect]}"
@@ -62,10 +62,7 @@ def beyond(
     ids = among(tx, [name or "" for name in passing])
     values = {"project": project, **asdict(after)}
     rows = tx.execute(_FOUND[dialect], {**values, "ids": ids, "most": most})
-    found = [
-        Candidate(id=row[0], project_id=row[1], profile_id=row[2], priority=row[3], created_at=row[4])
-        for row in rows
-    ]
+    found = [candidate(row) for row in rows]
     if found:
         return found, after
     last = tx.execute(_LAST[dialect], values).first()

@@ -69,7 +69,7 @@ _FIRST: Final = {
     # however many there are. SQLite is told which index, since its statistics can talk it out of it.
     "sqlite": _OPEN_PROJECTS
     + """
-SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at
+SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at, t.parent_attempt
 FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
 CROSS JOIN tasks t WHERE t.id IN (
     SELECT id FROM tasks {hint} WHERE project_id = open.project_id AND {where}
@@ -78,10 +78,10 @@ CROSS JOIN tasks t WHERE t.id IN (
     # Rows that another worker is just taking are passed over, not waited for.
     "postgresql": _OPEN_PROJECTS
     + """
-SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at
+SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at, t.parent_attempt
 FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
 CROSS JOIN LATERAL (
-    SELECT id, project_id, profile_id, priority, created_at FROM tasks
+    SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks
     WHERE project_id = open.project_id AND {where}
     ORDER BY project_id, priority, created_at, id LIMIT :most FOR UPDATE SKIP LOCKED) t
 """,
@@ -104,7 +104,7 @@ _DEMANDING: Final = {
 # be one more round trip, and for nothing in nearly every turn.
 _DEMANDS: Final = f"""
 UNION ALL
-SELECT NULL, requires, NULL, NULL, NULL FROM (
+SELECT NULL, requires, NULL, NULL, NULL, NULL FROM (
     WITH RECURSIVE demand(requires) AS (
         SELECT min(requires) FROM tasks {{hint}} WHERE {DEMANDING}
         UNION ALL
@@ -132,10 +132,19 @@ def candidates(tx: Connection, *, most: int, labels: Collection[str] = ()) -> li
     for demand in demands:
         if set(json.loads(demand)) <= set(labels):
             rows += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": demand})
-    return [
-        Candidate(id=row[0], project_id=row[1], profile_id=row[2], priority=row[3], created_at=row[4])
-        for row in rows
-    ]
+    return [candidate(row) for row in rows]
+
+
+def candidate(row: Sequence[Any]) -> Candidate:
+    """The columns of the statements above."""
+    return Candidate(
+        id=row[0],
+        project_id=row[1],
+        profile_id=row[2],
+        priority=row[3],
+        created_at=row[4],
+        by_agent=row[5] is not None,
+    )
 
 
 def among(tx: Connection, ids: Iterable[str]) -> Any:

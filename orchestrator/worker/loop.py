@@ -88,8 +88,7 @@ class Worker:
         self._registry = registry
         self._clock = Clock(clock)
         self._providers = Providers()
-        self._verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling())
-        self._counsel = Counsel(judge=self._verdicts.judge, rules=Standing().rules, spent=Ledger().today)
+        self._counsel = _counsel(Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling()))
         self._agents = Agents(
             config=config,
             database=database,
@@ -341,6 +340,12 @@ class Worker:
             seen_at=self._clock(),
             details={"boot": boot_id(), "started": me.started if me else 0},
         )
+
+
+def _counsel(verdicts: Verdicts) -> Counsel:
+    return Counsel(
+        judge=verdicts.judge, confined=verdicts.confined, rules=Standing().rules, spent=Ledger().today
+    )
 
 
 def _fault(error: Exception) -> str:

@@ -79,6 +79,8 @@ class Counsel:
     rules: Callable[[Transaction, float, Mapping[str, Backoff | None]], Rules]
     spent: Callable[[Transaction, float], Mapping[str, Spent]]
     """What each project has spent today; not remembered but exact."""
+    confined: Callable[[Transaction, Candidate], Verdict | None] = lambda _tx, _candidate: None
+    """Why a task that an agent asked for may not start, though its profile may; asked of what is picked."""
     further: Further = field(default_factory=Further)
 
 
@@ -140,7 +142,7 @@ def _decide(
     """Who starts in which slot. Where the first tasks of a project wait for room that others can do without,
     those behind them are asked, too."""
     most = _most(order)
-    dealt, held = _deal(tx, order, waiting, facts, snapshot)
+    dealt, held = _deal(tx, order, counsel, waiting, facts, snapshot)
     picks, places = dict(dealt.picks), dict(dealt.places)
     passing = stuck(dealt, host=order.host, most=most)
     for _ in range(ROUNDS):
@@ -150,7 +152,9 @@ def _decide(
         busy = facts.busy.union(directory for directory in taken if directory is not None)
         facts = replace(facts, verdicts=counsel.judge(tx, found, facts.now), busy=busy)
         left = tuple(slot for slot in snapshot.slots if slot not in picks.values())
-        dealt, more = _deal(tx, order, found, facts, replace(snapshot, rooms=dealt.rooms, slots=left))
+        dealt, more = _deal(
+            tx, order, counsel, found, facts, replace(snapshot, rooms=dealt.rooms, slots=left)
+        )
         held += more
         picks |= dealt.picks
         places |= dealt.places
@@ -160,16 +164,42 @@ def _decide(
 
 
 def _deal(
-    tx: Transaction, order: Order, waiting: Sequence[Candidate], facts: Facts, snapshot: Snapshot
+    tx: Transaction,
+    order: Order,
+    counsel: Counsel,
+    waiting: Sequence[Candidate],
+    facts: Facts,
+    snapshot: Snapshot,
 ) -> tuple[Dealt, int]:
     """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
     admitted, holds = admissible(waiting, facts)
-    stored = [_stored(hold) for hold in holds if hold.until is not None]
-    queue.hold(tx, [one for one in stored if one is not None], now=facts.now)
     places = {task.id: _place(task, facts, order.host) for task in admitted}
     snapshot = replace(snapshot, waiting=_waiting(admitted, places))
     picks = fairness.schedule(snapshot)
+    confined = _confined(tx, counsel, waiting, picks, facts)
+    held = {hold.task_id for hold in confined}
+    picks = [pick for pick in picks if pick[0] not in held]
+    stored = [_stored(hold) for hold in (*holds, *confined) if hold.until is not None]
+    queue.hold(tx, [one for one in stored if one is not None], now=facts.now)
     return Dealt(candidates=waiting, facts=facts, snapshot=snapshot, places=places, picks=picks), len(stored)
+
+
+def _confined(
+    tx: Transaction,
+    counsel: Counsel,
+    waiting: Sequence[Candidate],
+    picks: Sequence[tuple[str, int]],
+    facts: Facts,
+) -> list[Hold]:
+    """What was picked and may not start, as nobody's agent may have more done than it could do."""
+    picked = {task_id for task_id, _ in picks}
+    asked = [(task, counsel.confined(tx, task)) for task in waiting if task.by_agent and task.id in picked]
+    later = facts.now + facts.recheck_seconds
+    return [
+        Hold(task_id=task.id, reason=verdict.reason, message=verdict.message, until=later)
+        for task, verdict in asked
+        if verdict is not None and verdict.reason is not None
+    ]
 
 
 def _most(order: Order) -> int:

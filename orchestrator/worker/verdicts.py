@@ -6,9 +6,10 @@ from dataclasses import replace
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.cascade import Refusal, resolve
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.selection import select_servers
-from orchestrator.store import profiles, tasks
+from orchestrator.store import attempts, profiles, tasks
 from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
 
@@ -37,6 +38,17 @@ class Verdicts:
             if key not in known:
                 known[key] = self._ask(tx, task)
         return known
+
+    def confined(self, tx: Transaction, candidate: Candidate) -> Verdict | None:
+        """Why a task that an agent asked for may not start: its profile grants more than that agent had."""
+        task = tasks.get(tx, candidate.id)
+        if task is None:
+            return None
+        catalog = profiles.catalog_for(tx, task, defaults=self._defaults, ceiling=self._ceiling)
+        resolved = resolve_for(task, catalog, caller=attempts.caller_of(tx, task))
+        if isinstance(resolved, Refusal):
+            return Verdict(reason=resolved.reason, message=resolved.message)
+        return None
 
     def _ask(self, tx: Transaction, candidate: Candidate) -> Verdict:
         task = tasks.get(tx, candidate.id)

@@ -55,6 +55,25 @@ def test_a_profile_widened_since_holds_it_and_the_message_says_in_what_and_the_w
     assert f"attempt 1 of task {parent}" in said
     assert "allowed_tools, max_turns" in said
     assert f"orchestrator task edit {task_id} --profile reviewer" in said
+    assert lab.attempts(task_id) == [], "nothing was begun, and looking again leaves nothing either"
+
+
+def test_a_profile_widened_between_the_claim_and_the_start_holds_it_too(lab, parent: str) -> None:
+    task_id = child_of(lab, parent)
+
+    async def widened_first(claim, leash):
+        await asyncio.to_thread(lab.write_profile, "reviewer", allowed=["Read", "Grep", "Bash"])
+        return await worker._execute_task(claim, leash)
+
+    worker = lab.worker(execute=widened_first)
+
+    async def work() -> None:
+        async with lab.working(worker):
+            await lab.until(lambda: lab.task(task_id).hold is not None)
+
+    asyncio.run(work())
+    assert lab.task(task_id).hold == WIDER_THAN_CALLER
+    assert [one.outcome for one in lab.attempts(task_id)] == ["held"]
     assert not lab.events(task_id, "attempt.started"), "no agent was started"
 
 
