@@ -1,17 +1,24 @@
 """What waits for what: the dependencies of tasks, without cycles, and what an ending sets free."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, text
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.task import Task, TaskState
+from orchestrator.store.queue import AMONG, among
 from orchestrator.store.tables import task_dependencies as needs
 from orchestrator.store.tables import tasks
 from orchestrator.store.task_rows import COLUMNS, save, task_of
 
 _FAILED = (TaskState.FAILED, TaskState.CANCELLED)
+
+_WAITING: Final = {
+    dialect: select(needs.c.task_id).where(text(f"depends_on {among_ids}")).distinct()
+    for dialect, among_ids in AMONG.items()
+}
 
 
 def replace(tx: Connection, task_id: str, depends_on: Sequence[str]) -> dict[str, TaskState]:
@@ -71,8 +78,7 @@ def after_ending(tx: Connection, ended: Iterable[str], *, now: float) -> list[Ta
     a dependency that was added while that one waited for the row.
     """
     ids = list(ended)
-    query = select(needs.c.task_id).where(needs.c.depends_on.in_(ids)).distinct()
-    waiting = list(tx.execute(query).scalars()) if ids else []
+    waiting = list(tx.execute(_WAITING[tx.dialect.name], {"ids": among(tx, ids)}).scalars()) if ids else []
     if not waiting:
         return []
     # Locked first, looked at second: of two dependencies that complete at once, the later one then sees both.

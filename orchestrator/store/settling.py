@@ -15,7 +15,7 @@ from orchestrator.store import callers, dependencies
 from orchestrator.store.columns import dumps, prose
 from orchestrator.store.outbox import Topic, announce, mark_changed
 from orchestrator.store.queue import AMONG, among
-from orchestrator.store.rowset import DIALECTS, parameter, source
+from orchestrator.store.rowset import parameter, source
 from orchestrator.store.tables import attempts, tasks
 
 _STILL_HELD: Final = {
@@ -52,28 +52,35 @@ _COLUMNS: Final = {
     "turns": "int",
 }
 
-_SETTLE_TASKS: Final = {
-    dialect: text(
-        "UPDATE tasks SET state = r.state, failures = failures + r.used, run_at = r.run_at, hold = r.hold, "
-        "hold_message = r.hold_message, hold_until = r.hold_until, session_id = r.session, "
-        "answer_by = r.answer_by, result = r.message, finished_at = r.finished, claimed_by = NULL, "
-        f"lease_until = NULL, updated_at = :now FROM {source(dialect, _COLUMNS)} "
-        "WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.claimed_by = :worker"
-    )
-    for dialect in DIALECTS
+_SETTLE_TASKS: Final = (
+    "UPDATE tasks SET state = r.state, failures = failures + r.used, run_at = r.run_at, hold = r.hold, "
+    "hold_message = r.hold_message, hold_until = r.hold_until, session_id = r.session, "
+    "answer_by = r.answer_by, result = r.message, finished_at = r.finished, claimed_by = NULL, "
+    "lease_until = NULL, updated_at = :now FROM {rows} "
+    "WHERE tasks.id = r.id AND tasks.attempt = r.attempt AND tasks.claimed_by = :worker"
+)
+_END_ATTEMPTS: Final = (
+    "UPDATE attempts SET ended_at = :now, outcome = r.outcome, message = r.message, "
+    "session_id = r.attempt_session, enforcement = r.enforcement, cost_usd = r.cost, "
+    "input_tokens = r.input, output_tokens = r.output, cache_read_tokens = r.cache_read, "
+    "cache_creation_tokens = r.cache_creation, turns = r.turns FROM {rows} "
+    "WHERE attempts.task_id = r.id AND attempts.number = r.attempt AND attempts.worker = :worker "
+    "RETURNING attempts.task_id, attempts.rehearsal"
+)
+_STATEMENTS: Final = {
+    "sqlite": tuple(
+        text(statement.format(rows=source("sqlite", _COLUMNS)))
+        for statement in (_SETTLE_TASKS, _END_ATTEMPTS)
+    ),
+    # Only PostgreSQL can say it as one, and reading the rows once is a fifth of what it takes.
+    "postgresql": (
+        text(
+            f"WITH r AS MATERIALIZED (SELECT * FROM {source('postgresql', _COLUMNS)}), "
+            f"settled AS ({_SETTLE_TASKS.format(rows='r')}) {_END_ATTEMPTS.format(rows='r')}"
+        ),
+    ),
 }
-_END_ATTEMPTS: Final = {
-    dialect: text(
-        "UPDATE attempts SET ended_at = :now, outcome = r.outcome, message = r.message, "
-        "session_id = r.attempt_session, enforcement = r.enforcement, cost_usd = r.cost, "
-        "input_tokens = r.input, output_tokens = r.output, cache_read_tokens = r.cache_read, "
-        "cache_creation_tokens = r.cache_creation, turns = r.turns "
-        f"FROM {source(dialect, _COLUMNS)} "
-        "WHERE attempts.task_id = r.id AND attempts.number = r.attempt AND attempts.worker = :worker "
-        "RETURNING attempts.task_id, attempts.rehearsal"
-    )
-    for dialect in DIALECTS
-}
+"""The last of them answers with the attempts that were ended, and whether each was a rehearsal."""
 
 
 def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float) -> list[Ending]:
@@ -82,17 +89,21 @@ def settle(tx: Connection, endings: Sequence[Ending], *, worker: str, now: float
     if not endings:
         return []
     values = {"ids": among(tx, (one.claim.task.id for one in endings)), "worker": worker}
-    held = {(row[0], row[1]): bool(row[2]) for row in tx.execute(_STILL_HELD[tx.dialect.name], values)}
+    held = {(row[0], row[1]): bool(row[2]) for row in tx.execute(_STILL_HELD[tx.dialect.name], values).all()}
     recorded = [
-        replace(one, settlement=_as_asked(one.settlement, cancel=held[one.claim.task.id, one.claim.attempt]))
+        _as_asked(one) if held[one.claim.task.id, one.claim.attempt] else one
         for one in endings
         if (one.claim.task.id, one.claim.attempt) in held
     ]
     if recorded:
         rows = {"rows": parameter(_row(one, now) for one in recorded), "worker": worker, "now": now}
-        tx.execute(_SETTLE_TASKS[tx.dialect.name], rows)
-        rehearsals = {row[0] for row in tx.execute(_END_ATTEMPTS[tx.dialect.name], rows) if row[1]}
-        recorded = [replace(one, rehearsal=one.claim.task.id in rehearsals) for one in recorded]
+        *before, last = _STATEMENTS[tx.dialect.name]
+        for statement in before:
+            tx.execute(statement, rows)
+        rehearsals = {row[0] for row in tx.execute(last, rows).all() if row[1]}
+        recorded = [
+            replace(one, rehearsal=True) if one.claim.task.id in rehearsals else one for one in recorded
+        ]
         for one in recorded:
             if one.warnings:
                 _add_warnings(tx, one)
@@ -114,12 +125,13 @@ def _add_warnings(tx: Connection, one: Ending) -> None:
     tx.execute(update(attempts).where(here).values(warnings=[*known, *one.warnings]))
 
 
-def _as_asked(settlement: Settlement, *, cancel: bool) -> Settlement:
+def _as_asked(one: Ending) -> Ending:
     """A cancel asked for while the attempt ended wins over every further try, never over a result."""
-    if not cancel or settlement.state in TERMINAL:
-        return settlement
+    settlement = one.settlement
+    if settlement.state in TERMINAL:
+        return one
     asked = Cancelled()
-    return Settlement(
+    cancelled = Settlement(
         state=TaskState.CANCELLED,
         outcome=asked.kind,
         message=asked.message,
@@ -127,12 +139,13 @@ def _as_asked(settlement: Settlement, *, cancel: bool) -> Settlement:
         cost_usd=settlement.cost_usd,
         details=settlement.details,
     )
+    return replace(one, settlement=cancelled)
 
 
 def _row(one: Ending, now: float) -> dict[str, Any]:
     settled, usage = one.settlement, one.usage
     message = prose(settled.message)
-    return {
+    row = {
         "id": one.claim.task.id,
         "attempt": one.claim.attempt,
         "state": settled.state.value,
@@ -155,6 +168,7 @@ def _row(one: Ending, now: float) -> dict[str, Any]:
         "cache_creation": usage.cache_creation_tokens,
         "turns": usage.turns,
     }
+    return {name: value for name, value in row.items() if value is not None}  # what is not there is NULL
 
 
 def _facts(one: Ending, now: float) -> tuple[Event, Event]:

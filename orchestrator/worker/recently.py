@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from orchestrator.domain.ending import Ending
 from orchestrator.store import load
@@ -43,13 +42,14 @@ def plus(
     known: Mapping[str, Recent], recorded: Iterable[Ending], *, at: float, lease_seconds: float
 ) -> dict[str, Recent]:
     """What is known of each project, and what these endings add to it."""
-    result = dict(known)
+    added: dict[str, list[float]] = {}
     for one in recorded:
-        project = one.claim.task.project_id
+        took = max(at - (one.claim.lease_until - lease_seconds), 0.0)
+        added.setdefault(one.claim.task.project_id, []).append(took)
+    result = dict(known)
+    for project, seconds in added.items():
         before = result.get(project, Recent())
-        result[project] = replace(
-            before,
-            finished=before.finished + 1,
-            seconds=before.seconds + max(at - (one.claim.lease_until - lease_seconds), 0.0),
+        result[project] = Recent(
+            finished=before.finished + len(seconds), seconds=before.seconds + sum(seconds)
         )
     return result
