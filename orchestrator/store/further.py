@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.conditions import CLAIMABLE
-from orchestrator.store.queue import AMONG, among, candidate
+from orchestrator.store.queue import AMONG, among
+from orchestrator.store.waiting import candidate
 
 FAR: Final = 1000
 """Tasks read at one look: a few milliseconds, however long the backlog is."""

@@ -1,4 +1,4 @@
-"""The queue: who waits, taking tasks, and keeping them."""
+"""The queue: taking tasks, keeping them, and waking what waited. Who waits is told by `waiting`."""
 # ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
 
 import json
@@ -25,10 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy import func as sql
 
-from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.limit import Place
 from orchestrator.domain.task import Claim, TaskState
-from orchestrator.store.conditions import CLAIMABLE, CLAIMED, DEMANDING, HELD, STARTABLE, WAITING
+from orchestrator.store.conditions import CLAIMED, HELD, STARTABLE, WAITING
 from orchestrator.store.outbox import mark_changed
 from orchestrator.store.rowset import parameter, source
 from orchestrator.store.tables import attempts, tasks
@@ -55,96 +54,6 @@ def clock(tx: Connection) -> float:
 
 
 _POSTGRES_NOW: Final = text("SELECT extract(epoch FROM clock_timestamp())::float8")
-
-_OPEN_PROJECTS: Final = """
-WITH RECURSIVE open(project_id) AS (
-    SELECT min(project_id) FROM tasks {hint} WHERE {where}
-    UNION ALL
-    SELECT (SELECT min(project_id) FROM tasks {hint} WHERE {where} AND project_id > open.project_id)
-    FROM open WHERE open.project_id IS NOT NULL
-)
-"""
-_FIRST: Final = {
-    # The next few of each project are found by their place in the index: its other rows are never read,
-    # however many there are. SQLite is told which index, since its statistics can talk it out of it.
-    "sqlite": _OPEN_PROJECTS
-    + """
-SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at, t.parent_attempt
-FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
-CROSS JOIN tasks t WHERE t.id IN (
-    SELECT id FROM tasks {hint} WHERE project_id = open.project_id AND {where}
-    ORDER BY project_id, priority, created_at, id LIMIT :most)
-""",
-    # Rows that another worker is just taking are passed over, not waited for.
-    "postgresql": _OPEN_PROJECTS
-    + """
-SELECT t.id, t.project_id, t.profile_id, t.priority, t.created_at, t.parent_attempt
-FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
-CROSS JOIN LATERAL (
-    SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks
-    WHERE project_id = open.project_id AND {where}
-    ORDER BY project_id, priority, created_at, id LIMIT :most FOR UPDATE SKIP LOCKED) t
-""",
-}
-
-
-def _indexed_by(dialect: str, index: str) -> str:
-    return f"INDEXED BY {index}" if dialect == "sqlite" else ""
-
-
-_DEMANDING: Final = {
-    dialect: text(
-        query.format(
-            hint=_indexed_by(dialect, "tasks_demanding"), where=f"{DEMANDING} AND requires = :requires"
-        )
-    )
-    for dialect, query in _FIRST.items()
-}
-# What is demanded of workers comes with the candidates, as rows without an id: asked for by itself it would
-# be one more round trip, and for nothing in nearly every turn.
-_DEMANDS: Final = f"""
-UNION ALL
-SELECT NULL, requires, NULL, NULL, NULL, NULL FROM (
-    WITH RECURSIVE demand(requires) AS (
-        SELECT min(requires) FROM tasks {{hint}} WHERE {DEMANDING}
-        UNION ALL
-        SELECT (SELECT min(requires) FROM tasks {{hint}} WHERE {DEMANDING} AND requires > demand.requires)
-        FROM demand WHERE demand.requires IS NOT NULL
-    )
-    SELECT requires FROM demand WHERE requires IS NOT NULL
-) AS demanded
-"""
-_CANDIDATES: Final = {
-    dialect: text(
-        query.format(hint=_indexed_by(dialect, "tasks_claimable"), where=CLAIMABLE)
-        + _DEMANDS.format(hint=_indexed_by(dialect, "tasks_demanding"))
-    )
-    for dialect, query in _FIRST.items()
-}
-
-
-def candidates(tx: Connection, *, most: int, labels: Collection[str] = ()) -> list[Candidate]:
-    """The first `most` tasks of every project that a worker with these labels may claim now, as far as the
-    queue itself knows; in no particular order."""
-    rows = list(tx.execute(_CANDIDATES[tx.dialect.name], {"most": most}))
-    demands = [row[1] for row in rows if row[0] is None]
-    rows = [row for row in rows if row[0] is not None]
-    for demand in demands:
-        if set(json.loads(demand)) <= set(labels):
-            rows += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": demand})
-    return [candidate(row) for row in rows]
-
-
-def candidate(row: Sequence[Any]) -> Candidate:
-    """The columns of the statements above."""
-    return Candidate(
-        id=row[0],
-        project_id=row[1],
-        profile_id=row[2],
-        priority=row[3],
-        created_at=row[4],
-        by_agent=row[5] is not None,
-    )
 
 
 def among(tx: Connection, ids: Iterable[str]) -> Any:
@@ -221,9 +130,9 @@ def claim(
     values = {"ids": among(tx, ids), "worker": worker, "until": now + lease_seconds, "now": now}
     if tx.dialect.name == "postgresql":
         rows = parameter(_place(task_id, places.get(task_id)) for task_id in ids)
-        taken = [task_of(row) for row in tx.execute(_CLAIM_AND_OPEN, {**values, "rows": rows})]
+        taken = [task_of(row) for row in tx.execute(_CLAIM_AND_OPEN, {**values, "rows": rows}).all()]
     else:
-        taken = [task_of(row) for row in tx.execute(_CLAIM["sqlite"], values)]
+        taken = [task_of(row) for row in tx.execute(_CLAIM["sqlite"], values).all()]
         rows = parameter(_place(task.id, places.get(task.id)) for task in taken)
         tx.execute(_OPEN_ATTEMPTS, {"rows": rows, "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
@@ -375,22 +284,10 @@ _RECHECK: Final = {
     )
     for dialect, skip in _SKIP.items()
 }
-_NEXT: Final = text(
-    f"SELECT (SELECT min(run_at) FROM tasks WHERE {WAITING}), "
-    f"(SELECT min(hold_until) FROM tasks WHERE {HELD})"
-)
 
 
-def wake_due(tx: Connection, *, now: float) -> float | None:
-    """Make claimable what waited for its time, and lift the holds whose time has come. Returns when the next
-    is due: now or earlier when there was more than fits in one go, `None` when nothing waits."""
-    following = _next_due(tx)
-    if following is None or following > now:
-        return following
+def wake_due(tx: Connection, *, now: float) -> None:
+    """Make claimable what waited for its time, and lift the holds whose time has come: as much as fits in one
+    go."""
     tx.execute(_WAKE[tx.dialect.name], {"now": now})
     tx.execute(_RECHECK[tx.dialect.name], {"now": now})
-    return _next_due(tx)
-
-
-def _next_due(tx: Connection) -> float | None:
-    return min((at for at in tx.execute(_NEXT).one() if at is not None), default=None)

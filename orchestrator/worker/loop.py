@@ -53,10 +53,6 @@ log = structlog.get_logger()
 Execute = Callable[[Claim, Leash], Awaitable[Ending]]
 """Carries out a claim. Raises LeaseLost when it finds that the task is another's."""
 
-DUE_SECONDS = 0.5
-"""How often a busy worker looks for tasks whose time has come; an idle one wakes exactly then."""
-
-
 AWAY = "The database could not be reached when the attempt began; the task goes on later."
 
 RETRY_SECONDS = 0.5
@@ -110,7 +106,6 @@ class Worker:
         self._stopping = False
         self._away = False
         self._due_at: float | None = None
-        self._looked_at = 0.0
 
     async def run(self, stop: Stop) -> None:
         """Work until `stop`: once set, nothing new is taken, and what runs gets `drain_seconds` before it is
@@ -182,9 +177,6 @@ class Worker:
 
     async def _order(self, endings: tuple[Ending, ...]) -> Order:
         now = self._clock()
-        look_due = now - self._looked_at >= DUE_SECONDS or (self._due_at or now + 1) <= now
-        if look_due:
-            self._looked_at = now
         return Order(
             worker=self.id,
             slots=() if self._stopping else self._running.free,
@@ -199,15 +191,13 @@ class Worker:
             backoffs=self._providers.now(now),
             providers=dict(self._providers.named),
             heard=dict(self._providers.pending),
-            look_due=look_due,
         )
 
     def _take_in(self, turned: Turned, endings: tuple[Ending, ...]) -> None:
         self._recently.add(turned.recorded, at=turned.at, lease_seconds=self._config.lease_seconds)
         if len(turned.recorded) < len(endings):
             log.warning("lease.lost", dropped=len(endings) - len(turned.recorded))
-        if turned.due is not None:
-            self._due_at = turned.due
+        self._due_at = turned.due
         for claim, slot in turned.claims:
             assert self._group is not None
             attempting = self._running.start(claim, slot)
@@ -277,15 +267,15 @@ class Worker:
             return agents.reported(claim, effective, known.budgets, report)
 
     async def _wait(self) -> None:
-        """Until something changed, an attempt has ended, or something is due; at most `poll_seconds`."""
+        """Until something changed, an attempt has ended, or something is due that there is a slot for; at
+        most `poll_seconds`."""
         now = self._clock()
-        moments = [at for at in (self._due_at, self._providers.next_end) if at is not None]
+        due = (self._due_at, self._providers.next_end) if self._running.free else ()
+        moments = [at for at in due if at is not None]
         seconds = min([self._config.poll_seconds, *(max(at - now, 0.01) for at in moments)])
-        if await self._listener.wait(seconds):
-            if self._running.any_at_work and not self._running.any_finished:
-                self._heart.look()
-        else:
-            self._looked_at = 0.0
+        changed = await self._listener.wait(seconds)
+        if changed and self._running.any_at_work and not self._running.any_finished:
+            self._heart.look()
 
     async def _drain(self, stop: Stop) -> None:
         """Let attempts finish for a while, then interrupt them; when told again, end them."""

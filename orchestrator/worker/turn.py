@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from orchestrator.domain import fairness, limit
 from orchestrator.domain.budget import Spent
@@ -12,9 +13,10 @@ from orchestrator.domain.limit import Place
 from orchestrator.domain.provider import Backoff
 from orchestrator.domain.task import Claim
 from orchestrator.store import limits as stored_limits
-from orchestrator.store import load, queue, settling
+from orchestrator.store import load, queue, settling, waiting
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import Limits, Recent, Running
+from orchestrator.store.waiting import Looked
 from orchestrator.worker.admission import Facts, Hold, Key, Verdict, admissible
 from orchestrator.worker.further import ROUNDS, Dealt, Further, stuck
 from orchestrator.worker.recently import plus
@@ -51,8 +53,6 @@ class Order:
     """The provider that each harness reaches from here."""
     heard: Mapping[str, Backoff | None]
     """What the other hosts are to know of providers."""
-    look_due: bool = True
-    """Whether to look for tasks whose time has come: not in every turn of a busy queue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class Turned:
     held: int = 0
     """Tasks that were put aside: others may come behind them, so another turn is worth it at once."""
     due: float | None = None
-    """When something waiting becomes due; `None` when nothing waits, or nobody looked."""
+    """When something waiting becomes due; `None` when nothing waits, or there was no slot to look for."""
     backoffs: Mapping[str, Backoff]
     """Providers that every host leaves alone now."""
 
@@ -84,44 +84,53 @@ class Counsel:
     further: Further = field(default_factory=Further)
 
 
-def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock = queue.clock) -> Turned:
+def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = None) -> Turned:
     """Read, decide, write. Whatever changes meanwhile, the claim itself re-checks."""
-    now = clock(tx)
-    recorded = tuple(settling.settle(tx, order.endings, worker=order.worker, now=now))
-    rules = counsel.rules(tx, now, order.heard)
-    turned = Turned(at=now, recorded=recorded, claims=(), backoffs=rules.backoffs)
-    if not order.slots:
-        return turned
-    if recorded:  # what they took counts for what is claimed next
+    recorded: tuple[Ending, ...] = ()
+    if order.endings or not order.slots:
+        now = (clock or queue.clock)(tx)
+        recorded = tuple(settling.settle(tx, order.endings, worker=order.worker, now=now))
+        if not order.slots:
+            rules = counsel.rules(tx, now, order.heard)
+            return Turned(at=now, recorded=recorded, claims=(), backoffs=rules.backoffs)
+        # What they took counts for what is claimed next.
         ended = plus(order.recent, recorded, at=now, lease_seconds=order.lease_seconds)
         order = replace(order, recent=ended)
-    due = queue.wake_due(tx, now=now) if order.look_due else None
-    waiting = queue.candidates(tx, most=_most(order), labels=order.labels)
-    if not waiting:
-        return replace(turned, due=due)
-    limits = load.limits(tx, {task.project_id for task in waiting})
+    looked = _look(tx, order, clock)
+    now, candidates, limits = looked.at, looked.candidates, looked.limits
+    rules = counsel.rules(tx, now, order.heard)
+    turned = Turned(at=now, recorded=recorded, claims=(), due=looked.due, backoffs=rules.backoffs)
+    if not candidates:
+        return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
-    facts = _facts(tx, order, counsel.judge(tx, waiting, now), rules, limits, now)
+    facts = _facts(tx, order, counsel.judge(tx, candidates, now), rules, limits, now)
     facts = replace(facts, spent=_all_spent(rules, spent))
     rooms = _rooms(tx, rules) if rules.bounded else {}
-    snapshot = _snapshot(tx, order, limits, spent, rooms, now)
-    decided = _decide(tx, order, counsel, waiting, facts, snapshot)
+    snapshot = _snapshot(order, looked, spent, rooms)
+    decided = _decide(tx, order, counsel, candidates, facts, snapshot)
+    # By now a lock may have been waited for: what starts must not seem to begin before what made room.
+    may_have_waited = rules.bounded or any(one.exclusive for one in limits.values())
     slot_of = dict(decided.picks)
     claims = queue.claim(
         tx,
         list(slot_of),
         worker=order.worker,
-        # By now a lock may have been waited for: what starts must not seem to begin before what made room.
-        now=clock(tx) if rules.bounded or any(one.exclusive for one in limits.values()) else now,
+        now=(clock or queue.clock)(tx) if may_have_waited else now,
         lease_seconds=order.lease_seconds,
         places=decided.places,
     )
-    return replace(
-        turned,
-        claims=tuple((claim, slot_of[claim.task.id]) for claim in claims),
-        held=decided.held,
-        due=due,
-    )
+    taken = tuple((claim, slot_of[claim.task.id]) for claim in claims)
+    return replace(turned, claims=taken, held=decided.held)
+
+
+def _look(tx: Transaction, order: Order, clock: Clock | None) -> Looked:
+    """What there is to decide from, once what is due by now has been woken."""
+    look = partial(waiting.look, tx, most=_most(order), labels=order.labels, clock=clock)
+    looked = look()
+    if looked.due is None or looked.due > looked.at:
+        return looked
+    queue.wake_due(tx, now=looked.at)
+    return look()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,14 +144,14 @@ def _decide(
     tx: Transaction,
     order: Order,
     counsel: Counsel,
-    waiting: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     facts: Facts,
     snapshot: Snapshot,
 ) -> _Decided:
     """Who starts in which slot. Where the first tasks of a project wait for room that others can do without,
     those behind them are asked, too."""
     most = _most(order)
-    dealt, held = _deal(tx, order, counsel, waiting, facts, snapshot)
+    dealt, held = _deal(tx, order, counsel, candidates, facts, snapshot)
     picks, places = dict(dealt.picks), dict(dealt.places)
     passing = stuck(dealt, host=order.host, most=most)
     for _ in range(ROUNDS):
@@ -167,33 +176,35 @@ def _deal(
     tx: Transaction,
     order: Order,
     counsel: Counsel,
-    waiting: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     facts: Facts,
     snapshot: Snapshot,
 ) -> tuple[Dealt, int]:
     """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
-    admitted, holds = admissible(waiting, facts)
+    admitted, holds = admissible(candidates, facts)
     places = {task.id: _place(task, facts, order.host) for task in admitted}
     snapshot = replace(snapshot, waiting=_waiting(admitted, places))
     picks = fairness.schedule(snapshot)
-    confined = _confined(tx, counsel, waiting, picks, facts)
+    confined = _confined(tx, counsel, candidates, picks, facts)
     held = {hold.task_id for hold in confined}
     picks = [pick for pick in picks if pick[0] not in held]
     stored = [_stored(hold) for hold in (*holds, *confined) if hold.until is not None]
     queue.hold(tx, [one for one in stored if one is not None], now=facts.now)
-    return Dealt(candidates=waiting, facts=facts, snapshot=snapshot, places=places, picks=picks), len(stored)
+    return Dealt(candidates=candidates, facts=facts, snapshot=snapshot, places=places, picks=picks), len(
+        stored
+    )
 
 
 def _confined(
     tx: Transaction,
     counsel: Counsel,
-    waiting: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     picks: Sequence[tuple[str, int]],
     facts: Facts,
 ) -> list[Hold]:
     """What was picked and may not start, as nobody's agent may have more done than it could do."""
     picked = {task_id for task_id, _ in picks}
-    asked = [(task, counsel.confined(tx, task)) for task in waiting if task.by_agent and task.id in picked]
+    asked = [(task, counsel.confined(tx, task)) for task in candidates if task.by_agent and task.id in picked]
     later = facts.now + facts.recheck_seconds
     return [
         Hold(task_id=task.id, reason=verdict.reason, message=verdict.message, until=later)
@@ -284,23 +295,18 @@ def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tupl
     )
 
 
-def _snapshot(
-    tx: Transaction,
-    order: Order,
-    limits: Mapping[str, Limits],
-    spent: Mapping[str, Spent],
-    rooms: Mapping[Use, int],
-    now: float,
-) -> Snapshot:
-    running = load.running(tx, now=now)
+def _snapshot(order: Order, looked: Looked, spent: Mapping[str, Spent], rooms: Mapping[Use, int]) -> Snapshot:
     return Snapshot(
         waiting=(),
         rooms=rooms,
         shares={
             project: share(
-                one, running.get(project), order.recent.get(project, Recent()), spent.get(project, Spent())
+                one,
+                looked.running.get(project),
+                order.recent.get(project, Recent()),
+                spent.get(project, Spent()),
             )
-            for project, one in limits.items()
+            for project, one in looked.limits.items()
         },
         slots=order.slots,
     )

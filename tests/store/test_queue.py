@@ -12,7 +12,18 @@ from orchestrator.domain.attempt import Snapshot, Usage
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Claim, Settlement, Task, TaskState
-from orchestrator.store import attempts, events, load, projects, queue, rescue, settling, spending, tasks
+from orchestrator.store import (
+    attempts,
+    events,
+    load,
+    projects,
+    queue,
+    rescue,
+    settling,
+    spending,
+    tasks,
+    waiting,
+)
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.rescue import Terms
 
@@ -49,8 +60,12 @@ def kinds(database: Database, task_id: str) -> list[str]:
     return [one.event.kind for one in database.read_sync(events.after, 0, task_id=task_id, limit=1000)]
 
 
+def due(database: Database) -> float | None:
+    return database.run_sync(waiting.look, most=1).due
+
+
 def ids_of(database: Database, most: int = 10) -> list[str]:
-    return [one.id for one in database.run_sync(queue.candidates, most=most)]
+    return [one.id for one in database.run_sync(waiting.look, most=most).candidates]
 
 
 def test_candidates_are_those_of_each_project_that_are_taken_first(database, ask) -> None:
@@ -111,7 +126,7 @@ def test_many_workers_at_once_take_every_task_exactly_once(database, ask, open_a
         taken: list[str] = []
 
         def turn(tx: Transaction) -> list[Claim]:
-            some = [one.id for one in queue.candidates(tx, most=7)]
+            some = [one.id for one in waiting.look(tx, most=7).candidates]
             return queue.claim(tx, some, worker=f"w{number}", now=NOW, lease_seconds=30.0)
 
         for _ in range(200):
@@ -195,10 +210,14 @@ def test_a_retry_waits_for_its_time_and_a_hold_for_its_recheck(database, ask) ->
     assert found(database, first.task.id).failures == 1
     assert found(database, second.task.id).hold_message == "no"
     assert ids_of(database) == []
-    assert database.run_sync(queue.wake_due, now=NOW + 59) == NOW + 60
-    assert database.run_sync(queue.wake_due, now=NOW + 61) == NOW + 90
+    assert due(database) == NOW + 60
+    database.run_sync(queue.wake_due, now=NOW + 59)
+    assert due(database) == NOW + 60
+    database.run_sync(queue.wake_due, now=NOW + 61)
+    assert due(database) == NOW + 90
     assert ids_of(database) == [first.task.id]
-    assert database.run_sync(queue.wake_due, now=NOW + 91) is None
+    database.run_sync(queue.wake_due, now=NOW + 91)
+    assert due(database) is None
     assert ids_of(database) == [first.task.id, second.task.id]
     assert kinds(database, first.task.id)[-1] == "task.retry_scheduled"
     assert kinds(database, second.task.id)[-1] == "task.held"
@@ -336,7 +355,7 @@ def test_a_backlog_is_not_read_to_take_the_next_task(sqlite_url, analysed) -> No
     which the benchmark with a million tasks shows."""
     compiled = queue._CLAIM["sqlite"].compile(dialect=sqlite.dialect())
     seeks = {
-        queue._CANDIDATES["sqlite"].text.replace(":most", "5"): "INDEX",
+        waiting._LOOK["sqlite"].text.replace(":most", "5"): "INDEX",
         str(compiled).replace(":ids", "'[]'").replace("?", "1"): "sqlite_autoindex_tasks_1",
     }
     with open_database(sqlite_url) as database:

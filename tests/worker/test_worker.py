@@ -14,6 +14,7 @@ from orchestrator.domain.project import CheckoutKind
 from orchestrator.domain.task import Claim, Settlement, TaskState
 from orchestrator.store import queue, rescue, tasks
 from orchestrator.store.database import Transaction
+from orchestrator.store.wake import Listener
 from orchestrator.worker.leash import Leash
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +136,29 @@ async def test_a_result_that_comes_after_the_lease_was_lost_is_dropped(lab) -> N
         await lab.until(lambda: lab.task(other).state is S.COMPLETED)
     assert lab.task(task_id) == before
     assert lab.events(task_id, "task.completed") == []
+
+
+async def test_once_nothing_waits_for_its_time_a_worker_sleeps_as_long_as_it_may(
+    sqlite_lab, monkeypatch
+) -> None:
+    lab, wait = sqlite_lab, Listener.wait
+    sleeps: asyncio.Queue[float] = asyncio.Queue()
+
+    async def told(listener: Listener, timeout: float) -> bool:
+        sleeps.put_nowait(timeout)
+        return await wait(listener, timeout)
+
+    async def at_once(claim: Claim, _leash: Leash) -> Ending:
+        return Ending(claim=claim, settlement=DONE)
+
+    monkeypatch.setattr(Listener, "wait", told)
+    task_id = lab.ask(run_at=time.time() + 0.2)
+    async with lab.working(execute=at_once, poll_seconds=9.0):
+        while await sleeps.get() > 0.2:
+            pass
+        await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
+        while await sleeps.get() != 9.0:
+            pass
 
 
 async def test_a_fault_of_ours_fails_one_attempt_and_no_other(sqlite_lab) -> None:

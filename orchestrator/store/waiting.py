@@ -1,0 +1,198 @@
+"""Who waits: everything a turn decides from in one look, without a step through the backlog."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from orchestrator.domain.candidate import Candidate
+from orchestrator.domain.project import CheckoutKind
+from orchestrator.store import load
+from orchestrator.store.conditions import CLAIMABLE, DEMANDING, HELD, WAITING
+from orchestrator.store.load import Limits, Running
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What one look found."""
+
+    at: float
+    """When it was, in Unix seconds."""
+    due: float | None
+    """When the next of those that wait for a time may go on; `None` when none waits."""
+    candidates: list[Candidate]
+    """The first of every project, as far as the queue itself knows; in no particular order."""
+    limits: Mapping[str, Limits]
+    """Of the candidates' projects, at least."""
+    running: Mapping[str, Running]
+
+
+_OPEN_PROJECTS: Final = """
+WITH RECURSIVE open(project_id) AS (
+    SELECT min(project_id) FROM tasks {hint} WHERE {where}
+    UNION ALL
+    SELECT (SELECT min(project_id) FROM tasks {hint} WHERE {where} AND project_id > open.project_id)
+    FROM open WHERE open.project_id IS NOT NULL
+)
+"""
+_FIRST: Final = {
+    # The next few of each project are found by their place in the index: its other rows are never read,
+    # however many there are. SQLite is told which index, since its statistics can talk it out of it.
+    "sqlite": """
+FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
+CROSS JOIN tasks t WHERE t.id IN (
+    SELECT id FROM tasks {hint} WHERE project_id = open.project_id AND {where}
+    ORDER BY project_id, priority, created_at, id LIMIT :most)
+""",
+    # Rows that another worker is just taking are passed over, not waited for.
+    "postgresql": """
+FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
+CROSS JOIN LATERAL (
+    SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks
+    WHERE project_id = open.project_id AND {where}
+    ORDER BY project_id, priority, created_at, id LIMIT :most FOR UPDATE SKIP LOCKED) t
+""",
+}
+_PROJECTS: Final = """
+FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
+LEFT JOIN (
+    SELECT project_id, count(*) AS running, sum(started_at) AS started FROM attempts
+    WHERE ended_at IS NULL GROUP BY project_id) r ON r.project_id = p.id
+"""
+_DEMANDS: Final = """
+FROM (
+    WITH RECURSIVE demand(requires) AS (
+        SELECT min(requires) FROM tasks {hint} WHERE {where}
+        UNION ALL
+        SELECT (SELECT min(requires) FROM tasks {hint} WHERE {where} AND requires > demand.requires)
+        FROM demand WHERE demand.requires IS NOT NULL
+    )
+    SELECT requires FROM demand WHERE requires IS NOT NULL
+) AS demanded
+"""
+
+# Everything comes in one statement, as rows of several kinds: asked for one by one, each would be a round
+# trip, and round trips are most of what an idle worker's wake-up takes.
+_TASK: Final = ("id", "project_id", "profile_id", "priority", "created_at", "parent_attempt")
+_PROJECT: Final = (
+    "weight",
+    "max_concurrent",
+    "budget_usd_per_day",
+    "checkout",
+    "repository",
+    "requires",
+    "budget_tokens_per_day",
+    "running",
+    "started",
+)
+_NAMES: Final = ("kind", *_TASK, *_PROJECT)
+
+
+def _rows(kind: str, **values: str) -> str:
+    """A SELECT list of that kind of row: the columns it has, and NULL for the others."""
+    given = {"kind": f"'{kind}'", **values}
+    return "SELECT " + ", ".join(f"{given.get(name, 'NULL')} AS {name}" for name in _NAMES)
+
+
+def _from(alias: str, names: Collection[str]) -> dict[str, str]:
+    return {name: f"{alias}.{name}" for name in names}
+
+
+def _hint(dialect: str, index: str) -> str:
+    return f"INDEXED BY {index}" if dialect == "sqlite" else ""
+
+
+def _look(dialect: str) -> str:
+    claimable = {"hint": _hint(dialect, "tasks_claimable"), "where": CLAIMABLE}
+    demanding = {"hint": _hint(dialect, "tasks_demanding"), "where": DEMANDING}
+    project = {**_from("p", _PROJECT[:-2]), **_from("r", _PROJECT[-2:]), "project_id": "p.id"}
+    kinds = [
+        _rows("project", **project) + _PROJECTS,
+        _rows("task", **_from("t", _TASK)) + _FIRST[dialect].format(**claimable),
+        _rows("demand", requires="requires") + _DEMANDS.format(**demanding),
+        _rows("due", created_at="min(run_at)") + f" FROM tasks WHERE {WAITING}",
+        _rows("due", created_at="min(hold_until)") + f" FROM tasks WHERE {HELD}",
+    ]
+    if dialect == "postgresql":
+        kinds.append(_rows("now", created_at="extract(epoch FROM clock_timestamp())::float8"))
+    return _OPEN_PROJECTS.format(**claimable) + " UNION ALL ".join(kinds)
+
+
+_LOOK: Final = {dialect: text(_look(dialect)) for dialect in _FIRST}
+_DEMANDING: Final = {
+    dialect: text(
+        (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + first).format(
+            hint=_hint(dialect, "tasks_demanding"), where=f"{DEMANDING} AND requires = :requires"
+        )
+    )
+    for dialect, first in _FIRST.items()
+}
+
+
+def look(
+    tx: Connection,
+    *,
+    most: int,
+    labels: Collection[str] = (),
+    clock: Callable[[Connection], float] | None = None,
+) -> Looked:
+    """The first `most` tasks of every project that a worker with these labels may claim now, and what is
+    known of their projects. `clock` replaces the database's, which all workers share.
+
+    Projects that limit how much runs at once are locked until the transaction ends, where the database has
+    more than one writer, and are seen as they are by then.
+    """
+    found: dict[str, list[Any]] = {}
+    for row in tx.execute(_LOOK[tx.dialect.name], {"most": most}).all():
+        found.setdefault(row[0], []).append(row)
+    tasks = found.get("task", [])
+    for row in found.get("demand", ()):
+        if set(json.loads(row.requires)) <= set(labels):
+            tasks += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": row.requires}).all()
+    now = clock(tx) if clock else next((row.created_at for row in found.get("now", ())), time.time())
+    limits = {row.project_id: _limits(row) for row in found.get("project", ())}
+    running = {
+        row.project_id: Running(count=row.running, seconds=max(row.running * now - row.started, 0.0))
+        for row in found.get("project", ())
+        if row.running
+    }
+    projects = {row[2] for row in tasks}
+    if projects - limits.keys() or (
+        tx.dialect.name == "postgresql" and any(limits[project].exclusive for project in projects)
+    ):
+        limits, running = load.limits(tx, projects), load.running(tx, now=now)
+    return Looked(
+        at=now,
+        due=min((row.created_at for row in found["due"] if row.created_at is not None), default=None),
+        candidates=[candidate(row[1:]) for row in tasks],
+        limits=limits,
+        running=running,
+    )
+
+
+def candidate(row: Sequence[Any]) -> Candidate:
+    """The task whose id, project, profile, priority, age and caller's attempt the row begins with."""
+    return Candidate(
+        id=row[0],
+        project_id=row[1],
+        profile_id=row[2],
+        priority=row[3],
+        created_at=row[4],
+        by_agent=row[5] is not None,
+    )
+
+
+def _limits(row: Row[Any]) -> Limits:
+    return Limits(
+        project_id=row.project_id,
+        weight=row.weight,
+        max_concurrent=row.max_concurrent,
+        budget_usd_per_day=row.budget_usd_per_day,
+        checkout=CheckoutKind(row.checkout),
+        repository=row.repository,
+        requires=tuple(json.loads(row.requires)) if row.requires else (),
+        budget_tokens_per_day=row.budget_tokens_per_day,
+    )
