@@ -52,7 +52,7 @@ from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
 
-OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing")
+OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing", "secret_missing")
 """Holds that a start with other settings may lift."""
 
 

@@ -1,7 +1,7 @@
 """Secrets by reference: `${NAME}` of a server becomes its value at launch, and is shown nowhere."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -32,7 +32,7 @@ def references(server: McpServer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in texts for name in REFERENCE.findall(text)))
 
 
-def missing(server: McpServer, secrets: Mapping[str, str]) -> SecretMissing | None:
+def missing(server: McpServer, secrets: Container[str]) -> SecretMissing | None:
     """What is wrong when some reference has no value: a value is never taken from anywhere else, and the
     reference itself is never passed on."""
     for where, values in (("env", server.env), ("headers", server.headers)):

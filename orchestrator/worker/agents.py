@@ -35,7 +35,7 @@ from orchestrator.domain.outcome import (
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.project import Project
 from orchestrator.domain.question import Question
-from orchestrator.domain.secret import Mask, needed
+from orchestrator.domain.secret import Mask, needed, references
 from orchestrator.domain.selection import Selection, select_servers, without_optional
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import Claim, Task
@@ -51,6 +51,7 @@ from orchestrator.store.rescue import LOST
 from orchestrator.worker.checkouts import Checkouts
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address, Pass, pass_for
+from orchestrator.worker.lacking import Lacking
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.prompt import task_context
 from orchestrator.worker.providers import Providers
@@ -101,6 +102,7 @@ class Agents:
         self._address = address
         self._clock = clock
         self._random = random
+        self.lacking = Lacking(secrets)
         self._checkouts = Checkouts(config.home)
         self._sessions = Sessions(config.home)
 
@@ -151,11 +153,15 @@ class Agents:
         self, effective: EffectiveProfile, catalog: Catalog
     ) -> tuple[Selection, Mapping[str, str]]:
         """The servers to start, and the secrets that they and the agent are given. What is `missing` is
-        required. Raises OSError."""
+        required, and so is every secret that is. Raises OSError."""
         selection = select_servers(effective.mcp_servers, catalog)
         secrets = await asyncio.to_thread(needed, selection.servers, self._secrets, CREDENTIALS)
         self._providers.know(effective.harness, {n: v for n, v in secrets.items() if n in CREDENTIALS})
-        return without_optional(selection, effective.optional_servers, secrets), secrets
+        selection = without_optional(selection, effective.optional_servers, secrets)
+        self.lacking.note(
+            name for one in selection.servers for name in references(one) if name not in secrets
+        )
+        return selection, secrets
 
     async def pass_for(self, effective: EffectiveProfile) -> Pass | None:
         """What the attempt needs to call tools of ours, if it has any. Raises ConfigurationError."""

@@ -24,7 +24,7 @@ from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFau
 from orchestrator.domain.task import Claim
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.harness.process.leftovers import boot_id, look_up
-from orchestrator.store import workers
+from orchestrator.store import tasks, workers
 from orchestrator.store.database import Database
 from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
@@ -34,6 +34,7 @@ from orchestrator.worker.clock import Clock
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
+from orchestrator.worker.lacking import SECRET_MISSING, unstartable
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.ledger import Ledger
 from orchestrator.worker.left_behind import LeftBehind
@@ -46,7 +47,7 @@ from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
 from orchestrator.worker.turn import Counsel, Order, Turned, turn
 from orchestrator.worker.unanswered import end_unanswered
-from orchestrator.worker.verdicts import SERVER_UNDEFINED, Verdicts, undefined
+from orchestrator.worker.verdicts import Verdicts
 
 log = structlog.get_logger()
 
@@ -84,17 +85,20 @@ class Worker:
         self._registry = registry
         self._clock = Clock(clock)
         self._providers = Providers()
-        self._counsel = _counsel(Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling()))
         self._agents = Agents(
             config=config,
             database=database,
             registry=registry,
             providers=self._providers,
-            secrets=secrets or {},
+            secrets={} if secrets is None else secrets,  # none listed now is not none ever
             ceiling=ceiling or Ceiling(),
             address=address,
             clock=self._clock,
             random=random,
+        )
+        lacking = self._agents.lacking
+        self._counsel = _counsel(
+            Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling(), lacking=lacking)
         )
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
@@ -176,6 +180,8 @@ class Worker:
                 await self._database.run(workers.leave, self.id)
 
     async def _order(self, endings: tuple[Ending, ...]) -> Order:
+        if await self._agents.lacking.look_again():
+            await self._database.run(tasks.reconsider, holds=(SECRET_MISSING,))
         now = self._clock()
         return Order(
             worker=self.id,
@@ -244,9 +250,9 @@ class Worker:
             effective = within(resolution.effective, known.budgets)
             resolution = replace(resolution, effective=effective)
             selection, secrets = await agents.launchable(effective, known.catalog)
-            if selection.missing:
-                message = undefined(resolution.profile_id, selection.missing)
-                return agents.ending(claim, Held(reason=SERVER_UNDEFINED, message=message))
+            held = unstartable(resolution.profile_id, selection.missing, selection.servers, secrets)
+            if held is not None:
+                return agents.ending(claim, held)
             if await agents.left_over(task, known.earlier):
                 message = "Processes of an earlier attempt are still there; see `ps` on this host."
                 return agents.ending(claim, Held(reason="process_left", message=message))

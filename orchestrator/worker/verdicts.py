@@ -12,6 +12,7 @@ from orchestrator.domain.selection import select_servers
 from orchestrator.store import attempts, profiles, tasks
 from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
+from orchestrator.worker.lacking import Lacking, unstartable
 
 REMEMBERED_SECONDS = 1.0
 """An attempt resolves its profile anew in any case: this only spares a busy queue the same question."""
@@ -20,15 +21,20 @@ REMEMBERED_SECONDS = 1.0
 class Verdicts:
     """Tasks of one project that name the same profile resolve alike, so each pair is asked about once."""
 
-    def __init__(self, *, defaults: Mapping[str, EffectiveProfile], ceiling: Ceiling) -> None:
+    def __init__(
+        self, *, defaults: Mapping[str, EffectiveProfile], ceiling: Ceiling, lacking: Lacking
+    ) -> None:
+        self._lacking = lacking
+        self._lacked = lacking.names
         self._defaults = defaults
         self._ceiling = ceiling
         self._known: dict[Key, Verdict] = {}
         self._since = 0.0
 
     def judge(self, tx: Transaction, waiting: Sequence[Candidate], now: float) -> Mapping[Key, Verdict]:
-        if not self._since <= now < self._since + REMEMBERED_SECONDS:
-            self._known, self._since = {}, now
+        lacked = self._lacking.names
+        if lacked != self._lacked or not self._since <= now < self._since + REMEMBERED_SECONDS:
+            self._known, self._since, self._lacked = {}, now, lacked
         # A refusal is not remembered: a task that is looked at again, because what held it has changed, would
         # be held once more for what was true before.
         known = {key: verdict for key, verdict in self._known.items() if verdict.reason is None}
@@ -61,19 +67,10 @@ class Verdicts:
             return Verdict(reason=resolved.reason, message=resolved.message)
         effective = resolved.effective
         selected = select_servers(effective.mcp_servers, catalog)
-        missing = [name for name in selected.missing if name not in effective.optional_servers]
-        if missing:
-            return Verdict(reason=SERVER_UNDEFINED, message=undefined(resolved.profile_id, missing))
+        optional = effective.optional_servers
+        undefined = [name for name in selected.missing if name not in optional]
+        required = [server for server in selected.servers if server.name not in optional]
+        held = unstartable(resolved.profile_id, undefined, required, self._lacking)
+        if held is not None:
+            return Verdict(reason=held.reason, message=held.message)
         return Verdict(harness=effective.harness, profile_id=resolved.profile_id, model=effective.model)
-
-
-SERVER_UNDEFINED = "server_undefined"
-
-
-def undefined(profile_id: str, missing: Sequence[str]) -> str:
-    """Why a profile cannot run whose servers nobody defines."""
-    names = ", ".join(missing)
-    return (
-        f"Profile {profile_id} lists MCP servers that are not defined: {names}. "
-        "Add their documents to the vault, or take them out of the profile."
-    )

@@ -21,6 +21,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.task import TaskState
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.settings.secrets import Secrets
+from orchestrator.store import tasks
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 
@@ -78,11 +79,36 @@ def test_a_required_secret_that_is_missing_is_named_and_nothing_is_started(sqlit
     define(lab, "linter", "command: npx\nenv: {TOKEN: '${LINT_TOKEN}'}")
     lab.write_profile("reviewer", allowed=["Read"], servers=["linter"])
     task_id = lab.ask(profile_id="reviewer")
-    lab.settle(task_id)
+    (task,) = lab.settle(task_id)
     (attempt,) = lab.attempts(task_id)
-    assert attempt.outcome == "start_refused"
-    assert "refers to ${LINT_TOKEN}, and there is no secret of that name" in (attempt.message or "")
-    assert lab.messages(task_id) == []
+    assert (task.hold, task.failures, attempt.outcome) == ("secret_missing", 0, "held")
+    assert "refers to ${LINT_TOKEN}, and there is no secret of that name" in (task.hold_message or "")
+    assert not lab.events(task_id, "attempt.started")
+
+
+def test_a_secret_that_was_missing_is_waited_for_without_attempts_and_its_coming_is_noticed(
+    lab, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    source = Secrets(given={}, directory=secrets, environment={}, credentials=CREDENTIALS)
+    define(lab, "linter", "command: npx\nenv: {TOKEN: '${LINT_TOKEN}'}")
+    lab.write_profile("reviewer", allowed=["Read"], servers=["linter"])
+    first = lab.ask(profile_id="reviewer")
+
+    async def work() -> None:
+        async with lab.working(secrets=source, recheck_seconds=0.1, poll_seconds=0.1):
+            await lab.until(lambda: lab.task(first).hold == "secret_missing")
+            others = [lab.ask(profile_id="reviewer") for _ in range(3)]
+            await lab.until(lambda: all(lab.task(one).hold == "secret_missing" for one in others))
+            lab.database.run_sync(tasks.reconsider)
+            await lab.until(lambda: all(lab.task(one).hold == "secret_missing" for one in (first, *others)))
+            assert "${LINT_TOKEN}" in (lab.task(others[0]).hold_message or "")
+            assert [len(lab.attempts(one)) for one in (first, *others)] == [1, 0, 0, 0]
+            (secrets / "LINT_TOKEN").write_text("here\n")
+            await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in (first, *others)))
+
+    asyncio.run(work())
 
 
 def test_optional_servers_without_a_definition_or_a_secret_are_left_out(sqlite_lab, tmp_path: Path) -> None:
