@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import tempfile
 import time
@@ -46,6 +47,7 @@ async def measure(url: str, *, tasks: int, slots: int) -> float:
             registry=PlatformRegistry(),
             execute=nothing,
         )
+        gc.freeze()  # as the command does
         await worker.run(stop)
     database.close()
     return done / (ended - begun)

@@ -1,17 +1,18 @@
 """Ours among its peers: the real worker, with a task that does nothing. See `peer_part.py`."""
 
 import asyncio
+import gc
 import itertools
-import logging
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import peer_part
-import structlog
 from sqlalchemy import text
 
+import orchestrator.cli.lean  # noqa: F401 - as the command does
+from orchestrator import logs
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.task import Claim, NewTask, Settlement, TaskState
 from orchestrator.harness.platform import PlatformRegistry
@@ -71,9 +72,10 @@ async def _work(url: str, begun: Callable[[], None]) -> None:
             registry=PlatformRegistry(),
             execute=nothing,
         )
+        gc.freeze()  # as the command does
         await worker.run(Stop())
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logs.configure(level="error")
     peer_part.main(Ours())

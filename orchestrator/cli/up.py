@@ -12,7 +12,7 @@ from cyclopts import Parameter
 import orchestrator.cli.lean  # noqa: F401 - before all that logs
 from orchestrator import app, logs
 from orchestrator.cli import signals
-from orchestrator.cli.daemon import bound, door, rehearsal_at, serving
+from orchestrator.cli.daemon import bound, door, ready, rehearsal_at, serving
 from orchestrator.cli.options import current
 from orchestrator.cli.session import settings, use_of
 from orchestrator.commands import projects, tasks
@@ -20,7 +20,6 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.errors import AlreadyExists
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.harness.claude.config import CREDENTIALS
-from orchestrator.notify import notify
 from orchestrator.settings import Settings
 from orchestrator.store import aside, events
 
@@ -88,7 +87,7 @@ async def _run(
             address = await stack.enter_async_context(serving(use, loaded, listener, with_worker=True))
             if front is not None:
                 front.address(address)
-        notify("READY=1")
+        ready()
         last = await use.database.read(events.last_id)
         if sample:
             await _ask_for_sample(use)

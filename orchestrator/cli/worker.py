@@ -12,10 +12,9 @@ import orchestrator.cli.lean  # noqa: F401 - before all that logs
 from orchestrator import app as composition
 from orchestrator import logs
 from orchestrator.cli import signals
-from orchestrator.cli.daemon import bound, door, rehearsal_at, serving
+from orchestrator.cli.daemon import bound, door, ready, rehearsal_at, serving
 from orchestrator.cli.menu import BELOW
 from orchestrator.cli.session import settings, use_of
-from orchestrator.notify import notify
 from orchestrator.settings import Settings
 from orchestrator.store import aside
 
@@ -52,7 +51,7 @@ async def _run(loaded: Settings, *, answer: bool, rehearse: bool, script: Path |
         if listener is not None:
             served = serving(use_of(running), loaded, listener, with_worker=True)
             await stack.enter_async_context(served)
-        notify("READY=1")
+        ready()
         await stop.drain.wait()
 
 

@@ -33,6 +33,8 @@ class Json(TypeDecorator[Any]):
         return None if value is None else dumps(value)
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
+        if value == "{}":  # as nearly all are where documents are optional
+            return {}
         return None if value is None else json.loads(value)
 
 
@@ -70,6 +72,8 @@ def prose(value: str) -> str:
 def dumps(value: Any) -> str:
     """Canonical JSON. Escapes only when the text could not be encoded otherwise."""
     readable = _encode(value)
+    if readable.isascii():
+        return readable
     try:
         readable.encode()
     except UnicodeEncodeError:

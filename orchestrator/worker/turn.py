@@ -183,16 +183,16 @@ def _deal(
     """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
     admitted, holds = admissible(candidates, facts)
     places = {task.id: _place(task, facts, order.host) for task in admitted}
-    snapshot = replace(snapshot, waiting=_waiting(admitted, places))
+    waiting = _waiting(admitted, places if snapshot.rooms else {})
+    snapshot = replace(snapshot, waiting=waiting)
     picks = fairness.schedule(snapshot)
     confined = _confined(tx, counsel, candidates, picks, facts)
     held = {hold.task_id for hold in confined}
     picks = [pick for pick in picks if pick[0] not in held]
     stored = [_stored(hold) for hold in (*holds, *confined) if hold.until is not None]
     queue.hold(tx, [one for one in stored if one is not None], now=facts.now)
-    return Dealt(candidates=candidates, facts=facts, snapshot=snapshot, places=places, picks=picks), len(
-        stored
-    )
+    dealt = Dealt(candidates=candidates, facts=facts, snapshot=snapshot, places=places, picks=picks)
+    return dealt, len(stored)
 
 
 def _confined(
@@ -283,13 +283,14 @@ def _rooms(tx: Transaction, rules: Rules) -> dict[Use, int]:
 
 
 def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tuple[Waiting, ...]:
+    """`places` only where limits count by them."""
     return tuple(
         Waiting(
             id=task.id,
             project_id=task.project_id,
             priority=task.priority,
             created_at=task.created_at,
-            uses=places[task.id].uses,
+            uses=places[task.id].uses if places else (),
         )
         for task in admitted
     )
