@@ -149,7 +149,7 @@ def _beat(
 
 
 def _look(tx: Transaction, ids: Sequence[str], worker: str) -> Heard:
-    return _heard(tx, queue.look(tx, ids, worker=worker), ids, worker)
+    return _heard(tx, queue.look(tx, ids, worker=worker) if ids else (), ids, worker)
 
 
 def _heard(tx: Transaction, beats: Sequence[Beat], ids: Sequence[str], worker: str) -> Heard:

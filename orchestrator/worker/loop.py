@@ -109,6 +109,8 @@ class Worker:
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self._away = False
+        self._rung = False
+        """Whether something changed while nothing was at work, and no turn has come to anything since."""
         self._due_at: float | None = None
 
     async def run(self, stop: Stop) -> None:
@@ -120,7 +122,9 @@ class Worker:
             ringing = asyncio.create_task(_ring_when_set(stop, self._listener))
             try:
                 while not stop.drain.is_set():
-                    if not await self.run_once():
+                    if await self.run_once():
+                        self._rung = False
+                    else:
                         await self._wait()
                 await self._drain(stop)
             finally:
@@ -275,13 +279,19 @@ class Worker:
     async def _wait(self) -> None:
         """Until something changed, an attempt has ended, or something is due that there is a slot for; at
         most `poll_seconds`."""
+        if self._rung:
+            self._rung = False
+            self._heart.look()  # nothing to take: what has changed may be that this worker is to drain
         now = self._clock()
         due = (self._due_at, self._providers.next_end) if self._running.free else ()
         moments = [at for at in due if at is not None]
         seconds = min([self._config.poll_seconds, *(max(at - now, 0.01) for at in moments)])
         changed = await self._listener.wait(seconds)
-        if changed and self._running.any_at_work and not self._running.any_finished:
-            self._heart.look()
+        if changed and not self._running.any_finished:
+            if self._running.any_at_work:
+                self._heart.look()
+            else:
+                self._rung = True
 
     async def _drain(self, stop: Stop) -> None:
         """Let attempts finish for a while, then interrupt them; when told again, end them."""

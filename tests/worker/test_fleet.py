@@ -51,6 +51,16 @@ async def test_a_worker_drains_when_it_is_told_to_by_a_command(lab, tmp_path) ->
     assert not lab.database.run_sync(workers.ask_to_drain, worker.id)
 
 
+async def test_an_idle_worker_hears_at_once_that_it_is_to_drain(lab) -> None:
+    """Long before its heartbeat, and before it would look by itself."""
+    lab.project()
+    worker = lab.worker(heartbeat_seconds=300.0, poll_seconds=300.0, lease_seconds=900.0)
+    async with lab.working(worker) as stop:
+        await lab.until(lambda: bool(lab.database.read_sync(workers.list_workers)))
+        assert await lab.database.run(workers.ask_to_drain, worker.id)
+        await stop.drain.wait()
+
+
 @pytest.mark.parametrize(
     "limit",
     [
