@@ -63,21 +63,39 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     admitted: list[Candidate] = []
     holds: list[Hold] = []
     taken = set(facts.busy)
+    ready = _ready(facts)
     for task in sorted(candidates, key=_order):
         verdict = facts.verdicts[task.project_id, task.profile_id]
-        hold = (
-            _unlabelled(task, facts) or _refused(task, verdict, facts) or _waits(task, verdict, facts, taken)
-        )
-        if hold is not None:
-            holds.append(hold)
-            continue
-        if directory := facts.directories.get(task.project_id):
+        directory = facts.directories.get(task.project_id)
+        # Most tasks of a long backlog pass here: what may hold one is only then asked for by its reason.
+        if (
+            verdict.harness not in ready
+            or verdict.reason is not None
+            or task.project_id in facts.lacking
+            or directory in taken
+        ):
+            hold = (
+                _unlabelled(task, facts)
+                or _refused(task, verdict, facts)
+                or _waits(task, verdict, facts, taken)
+            )
+            if hold is not None:
+                holds.append(hold)
+                continue
+        if directory:
             taken.add(directory)
         admitted.append(task)
     return admitted, holds
 
 
 _order = attrgetter("priority", "created_at", "id")
+
+
+def _ready(facts: Facts) -> frozenset[str]:
+    """The harnesses that are here and whose provider may be asked."""
+    if facts.spent:
+        return frozenset()
+    return facts.harnesses - {name for name, one in facts.backoffs.items() if one.until > facts.now}
 
 
 def _unlabelled(task: Candidate, facts: Facts) -> Hold | None:

@@ -1,4 +1,4 @@
-"""A fleet in virtual time, small: the long form is `make simulate`."""
+"""A fleet in virtual time, small; the long form is `make simulate`."""
 
 import json
 import subprocess
@@ -12,9 +12,9 @@ SIMULATE = Path(__file__).parents[2] / "bench" / "simulate.py"
 
 
 def simulated(seed: int) -> Any:
-    """A busy day of 60 projects on 25 hosts, which die twice an hour."""
+    """A busy day of 60 projects on 16 hosts, which fall silent six times an hour."""
     sizes = ("--projects", "60", "--tasks", "2000", "--hosts", "16", "--slots", "4")
-    rough = ("--deaths-per-host-hour", "2", "--seed", str(seed), "--json")
+    rough = ("--deaths-per-host-hour", "6", "--seed", str(seed), "--json")
     done = subprocess.run(
         [sys.executable, str(SIMULATE), *sizes, *rough], capture_output=True, check=False, timeout=100
     )
@@ -29,10 +29,15 @@ def day() -> Any:
 
 def test_every_task_of_a_fleet_whose_hosts_die_ends_once_and_within_every_limit(day: Any) -> None:
     assert day["broken"] == []
-    assert day["seen"]["deaths"] > 10
-    assert day["seen"]["rescued"] > 10
+    assert min(day["seen"][kind] for kind in ("deaths", "sleeps", "rescued")) > 10
+    assert set(day["seen"]["states"]) <= {"COMPLETED", "FAILED", "BLOCKED"}
+
+
+def test_limits_and_budgets_were_reached_and_late_endings_refused(day: Any) -> None:
+    assert set(day["seen"]["limits_reached"]) == {"instance", "profile", "model"}
     assert day["seen"]["budgets_spent"] > 3
-    assert set(day["seen"]["states"]) == {"COMPLETED", "FAILED"}
+    assert day["seen"]["shared_budget_spent"] > 3
+    assert day["seen"]["stale"] > 3
 
 
 def test_the_same_seed_gives_the_same_day_and_another_gives_another(day: Any) -> None:
