@@ -28,19 +28,14 @@ _CLAIMED: Final = (
     .limit(AT_ONCE)
     .with_for_update(skip_locked=True)
 )
+_OF_TASK: Final = attempts.c.task_id == bindparam("task")
+_OTHERWISE: Final = select(func.max(attempts.c.number)).where(_OF_TASK, attempts.c.outcome != LOST)
+_RETRIED: Final = select(tasks.c.retried_after).where(tasks.c.id == bindparam("task"))
 _IN_A_ROW: Final = (
     select(func.count())
     .select_from(attempts)
-    .where(attempts.c.task_id == bindparam("task"), attempts.c.outcome == LOST)
-    .where(
-        attempts.c.number
-        > func.coalesce(
-            select(func.max(attempts.c.number))
-            .where(attempts.c.task_id == bindparam("task"), attempts.c.outcome != LOST)
-            .scalar_subquery(),
-            0,
-        )
-    )
+    .where(_OF_TASK, attempts.c.outcome == LOST)
+    .where(*(attempts.c.number > func.coalesce(one.scalar_subquery(), 0) for one in (_OTHERWISE, _RETRIED)))
 )
 _SESSION: Final = select(attempts.c.session_id).where(
     attempts.c.task_id == bindparam("task"), attempts.c.number == bindparam("number")

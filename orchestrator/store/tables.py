@@ -41,7 +41,7 @@ from orchestrator.store.columns import (
 )
 from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0010"
+REVISION: Final = "0011"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -138,6 +138,7 @@ tasks: Final = Table(
     Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
     *task_columns(),
     Column("profile_id", Key, ForeignKey("agent_profiles.id")),
+    Column("retried_after", Integer),  # the attempt after which a person asked for another try
     # An occurrence of a schedule makes one task, whoever fires it.
     partial("tasks_scheduled", "schedule_id", "scheduled_for", where="schedule_id IS NOT NULL", unique=True),
     # Those of a schedule that have not ended: whether the next one may start.

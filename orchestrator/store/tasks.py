@@ -171,8 +171,9 @@ def cancel(tx: Connection, task_id: str, *, now: float) -> Task:
 
 
 def retry(tx: Connection, task_id: str, *, now: float) -> Task:
-    """Tried again; what was blocked because it had failed waits for it again. Raises NotFound, or
-    IllegalTransition, also while something it depends on has failed: it would wait for ever."""
+    """Tried again, as if no attempt had been lost yet; what was blocked because it had failed waits for it
+    again. Raises NotFound, or IllegalTransition, also while something it depends on has failed: it would wait
+    for ever."""
     old = locked(tx, task_id)
     states = needs.states(tx, needs.of(tx, task_id))
     if failed := _failed(states):
@@ -182,6 +183,7 @@ def retry(tx: Connection, task_id: str, *, now: float) -> Task:
         )
     met = _met(states)
     new = save(tx, old, lifecycle.retry(old, now=now, dependencies_met=met), "task.retried")
+    tx.execute(sa.update(tasks).where(tasks.c.id == task_id).values(retried_after=old.attempt))
     needs.after_retry(tx, task_id, now=now)
     return new
 

@@ -284,22 +284,37 @@ def test_rescue_takes_back_only_what_has_run_out(database, ask) -> None:
 def test_losses_in_a_row_are_counted_and_one_that_ended_otherwise_forgives_them(database, ask) -> None:
     task = ask()
     times = iter(range(1000, 100_000, 1000))
-
-    def lose() -> Task:
-        at = NOW + next(times)
-        database.run_sync(queue.wake_due, now=at)
-        claim(database, task.id, now=at)
-        database.run_sync(rescue.rescue_expired, Terms(now=at + 31, jitter=0.0))
-        return found(database, task.id)
-
     for _ in range(lifecycle.MAX_LOSSES - 1):
-        assert lose().state is S.READY
+        assert lose(database, task.id, at=NOW + next(times)) is S.READY
     at = NOW + next(times) * 10
     database.run_sync(queue.wake_due, now=at)
     (taken,) = claim(database, task.id, now=at)
     settle(database, snoozed(taken), now=at)
-    assert [lose().state for _ in range(lifecycle.MAX_LOSSES)][-1] is S.BLOCKED
+    states = [lose(database, task.id, at=NOW + next(times)) for _ in range(lifecycle.MAX_LOSSES)]
+    assert states[-1] is S.BLOCKED
     assert kinds(database, task.id)[-1] == "task.blocked"
+
+
+def lose(database: Database, task_id: str, *, at: float) -> S:
+    """The task's next attempt is lost with its worker; answers with where the task is then."""
+    database.run_sync(queue.wake_due, now=at)
+    claim(database, task_id, now=at)
+    database.run_sync(rescue.rescue_expired, Terms(now=at + 31, jitter=0.0))
+    return found(database, task_id).state
+
+
+def test_a_task_that_a_person_tries_again_may_be_lost_as_often_as_a_new_one(database, ask) -> None:
+    task = ask()
+    at = NOW
+    for _ in range(2):
+        states = [lose(database, task.id, at=(at := at + 1000)) for _ in range(lifecycle.MAX_LOSSES)]
+        assert states == [S.READY] * (lifecycle.MAX_LOSSES - 1) + [S.BLOCKED]
+        database.run_sync(tasks.retry, task.id, now=at + 100)
+    lose(database, task.id, at=at + 1000)
+    database.run_sync(tasks.cancel, task.id, now=at + 1100)
+    database.run_sync(tasks.retry, task.id, now=at + 1200)
+    assert lose(database, task.id, at=at + 5000) is S.READY
+    assert lose(database, task.id, at=at + 9000) is S.READY
 
 
 def test_a_lost_attempts_session_goes_on_and_what_still_has_processes_is_left_for_later(
