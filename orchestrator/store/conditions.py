@@ -1,4 +1,4 @@
-"""Conditions on tasks that partial indexes are made for; queries repeat their very words."""
+"""Conditions on tasks and attempts that partial indexes are made for; queries repeat their very words."""
 
 from typing import Final
 
@@ -30,3 +30,9 @@ ASKED: Final = "answer_by IS NOT NULL"
 
 OF_SCHEDULE: Final = "schedule_id IS NOT NULL AND finished_at IS NULL"
 """A schedule made it, and it has not ended."""
+
+UNMEASURED: Final = "ended_at IS NOT NULL AND message_bytes IS NULL"
+"""Of attempts: retention has not looked yet how much its messages take."""
+
+WITH_MESSAGES: Final = "message_bytes > 0"
+"""Of attempts: there are messages to be taken away."""

@@ -11,6 +11,7 @@ from orchestrator.domain.retention import ACCOUNTED_DAYS, DAY, MEBIBYTE, Keep, b
 from orchestrator.domain.task import TERMINAL
 from orchestrator.store import archive
 from orchestrator.store.archive import Chosen
+from orchestrator.store.conditions import UNMEASURED, WITH_MESSAGES
 from orchestrator.store.tables import (
     archived_tasks,
     attempt_messages,
@@ -24,8 +25,6 @@ from orchestrator.store.tables import (
 
 Keys = Sequence[Any]
 
-_WITH_MESSAGES: Final = "message_bytes > 0"
-"""The very words of the partial index."""
 _ENDED: Final = sorted(state.value for state in TERMINAL)
 
 
@@ -77,7 +76,8 @@ def _archive(tx: Connection, keys: Keys, now: float, _limit: int) -> Done:
 
 
 def _find_unmeasured(tx: Connection, keep: Keep, _now: float, limit: int) -> Keys:
-    """Ended attempts and the bytes of their messages, the latest first: the others were measured before."""
+    """Ended attempts and the bytes of their messages, the latest first. Those that were measured are not
+    gone through: in time that is nearly all."""
     if keep.messages_days is None and keep.messages_mb is None:
         return []
     said = attempt_messages.c
@@ -89,7 +89,7 @@ def _find_unmeasured(tx: Connection, keep: Keep, _now: float, limit: int) -> Key
     size = select(func.coalesce(func.sum(each, type_=Integer), 0)).where(mine).scalar_subquery()
     query = (
         select(attempts.c.task_id, attempts.c.number, size)
-        .where(attempts.c.ended_at.is_not(None), attempts.c.message_bytes.is_(None))
+        .where(text(UNMEASURED))
         .order_by(attempts.c.ended_at.desc())
         .limit(limit)
     )
@@ -106,11 +106,11 @@ def _find_messages(tx: Connection, keep: Keep, now: float, limit: int) -> Keys:
     """Attempts whose messages are too old, or the oldest while all of them take too much."""
     cut, over = before(now, keep.messages_days), 0.0
     if keep.messages_mb is not None:
-        taken = select(func.sum(attempts.c.message_bytes)).where(text(_WITH_MESSAGES))
+        taken = select(func.sum(attempts.c.message_bytes)).where(text(WITH_MESSAGES))
         over = float(tx.execute(taken).scalar() or 0) - keep.messages_mb * MEBIBYTE
     oldest = (
         select(attempts.c.ended_at, attempts.c.task_id, attempts.c.number, attempts.c.message_bytes)
-        .where(text(_WITH_MESSAGES))
+        .where(text(WITH_MESSAGES))
         .order_by(attempts.c.ended_at, attempts.c.task_id, attempts.c.number)
         .limit(limit)
     )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     text,
 )
 
+from orchestrator.store import conditions as when
 from orchestrator.store.column_sets import (
     backoff_columns,
     definition_columns,
@@ -39,9 +40,8 @@ from orchestrator.store.columns import (
     number,
     partial,
 )
-from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
 
-REVISION: Final = "0011"
+REVISION: Final = "0012"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -142,13 +142,15 @@ tasks: Final = Table(
     # An occurrence of a schedule makes one task, whoever fires it.
     partial("tasks_scheduled", "schedule_id", "scheduled_for", where="schedule_id IS NOT NULL", unique=True),
     # Those of a schedule that have not ended: whether the next one may start.
-    partial("tasks_of_schedules", "schedule_id", "created_at", where=OF_SCHEDULE),
-    partial("tasks_claimable", "project_id", "priority", "created_at", "id", where=CLAIMABLE),
-    partial("tasks_demanding", "requires", "project_id", "priority", "created_at", "id", where=DEMANDING),
-    partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=CLAIMED),
-    partial("tasks_waiting", "run_at", where=WAITING),
-    partial("tasks_held", "hold_until", where=HELD),
-    partial("tasks_unanswered", "answer_by", where=ASKED),
+    partial("tasks_of_schedules", "schedule_id", "created_at", where=when.OF_SCHEDULE),
+    partial("tasks_claimable", "project_id", "priority", "created_at", "id", where=when.CLAIMABLE),
+    partial(
+        "tasks_demanding", "requires", "project_id", "priority", "created_at", "id", where=when.DEMANDING
+    ),
+    partial("tasks_claimed", "lease_until", "project_id", "claimed_by", where=when.CLAIMED),
+    partial("tasks_waiting", "run_at", where=when.WAITING),
+    partial("tasks_held", "hold_until", where=when.HELD),
+    partial("tasks_unanswered", "answer_by", where=when.ASKED),
     partial("tasks_by_profile", "profile_id", where="profile_id IS NOT NULL"),
     partial("tasks_by_parent", "parent_id", "created_at", "id", where="parent_id IS NOT NULL"),
     Index("tasks_by_age", "created_at", "id"),
@@ -247,13 +249,9 @@ attempts: Final = Table(
         "attempts_ended", "ended_at", "project_id", "started_at", "cost_usd", where="ended_at IS NOT NULL"
     ),
     partial(
-        "attempts_with_messages",
-        "ended_at",
-        "task_id",
-        "number",
-        "message_bytes",
-        where="message_bytes > 0",
+        "attempts_with_messages", "ended_at", "task_id", "number", "message_bytes", where=when.WITH_MESSAGES
     ),
+    partial("attempts_unmeasured", "ended_at", where=when.UNMEASURED),
     partial("attempts_open", "project_id", "started_at", where="ended_at IS NULL"),
 )
 

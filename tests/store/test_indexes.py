@@ -3,7 +3,16 @@
 import pytest
 from sqlalchemy import Connection, text
 
-from orchestrator.store.conditions import ASKED, CLAIMABLE, CLAIMED, DEMANDING, HELD, OF_SCHEDULE, WAITING
+from orchestrator.store.conditions import (
+    ASKED,
+    CLAIMABLE,
+    CLAIMED,
+    DEMANDING,
+    HELD,
+    OF_SCHEDULE,
+    UNMEASURED,
+    WAITING,
+)
 from orchestrator.store.database import Database
 
 TAKEN = "ORDER BY project_id, priority, created_at, id LIMIT 5"
@@ -25,6 +34,7 @@ QUERIES = {
     "tasks_by_age": f"SELECT id FROM tasks WHERE (created_at, id) < (5, 't') {LISTED}",
     "task_dependencies_by_need": "SELECT task_id FROM task_dependencies WHERE depends_on = 't1'",
     "attempts_ended": "SELECT sum(cost_usd) FROM attempts WHERE ended_at IS NOT NULL AND ended_at > 99999",
+    "attempts_unmeasured": f"SELECT task_id FROM attempts WHERE {UNMEASURED} ORDER BY ended_at DESC LIMIT 5",
     "attempts_open": "SELECT project_id, count(*) FROM attempts WHERE ended_at IS NULL GROUP BY project_id",
     "events_by_task": "SELECT id FROM events WHERE task_id = 't1' AND id > 5 ORDER BY id LIMIT 5",
 }

@@ -93,6 +93,34 @@ def test_tasks_are_archived_by_their_ids_and_not_by_going_through_all(database: 
     assert "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)" in plan
 
 
+FILL = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+INSERT INTO attempts (task_id, number, project_id, worker, started_at, ended_at, message_bytes)
+SELECT 't' || i, 1, 'acme', 'w', i, i, CASE WHEN i % 100 = 0 THEN NULL ELSE 0 END FROM n
+"""
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_what_is_not_measured_yet_is_found_without_going_through_what_is(
+    database: Database, analysed: bool
+) -> None:
+    """Or a sweep goes through all that is kept each time, and the first of all through it for every page."""
+    measuring = next(one for one in SUBJECTS if one.name == "measured_attempts")
+    seen: list[tuple[str, Any]] = []
+
+    def explained(tx: Connection) -> str:
+        tx.execute(text(FILL))
+        if analysed:
+            tx.execute(text("ANALYZE attempts"))
+        listen(tx, "before_cursor_execute", lambda *given: seen.append(given[2:4]))
+        assert len(measuring.find(tx, replace(FOREVER, messages_days=30), NOW, 100)) == 20
+        how = "EXPLAIN QUERY PLAN" if tx.dialect.name == "sqlite" else "EXPLAIN"
+        return str(tx.exec_driver_sql(f"{how} {seen[0][0]}", seen[0][1]).all())
+
+    plan = database.run_sync(explained)
+    assert "attempts_unmeasured" in plan
+
+
 def test_messages_go_by_age_and_the_attempt_stays(database: Database, ask: Ask) -> None:
     tried(database, ask(task_id="old", now=NOW - 31 * DAY), said=25, at=NOW - 31 * DAY)
     tried(database, ask(task_id="new", now=NOW - 29 * DAY), said=3, at=NOW - 29 * DAY)
