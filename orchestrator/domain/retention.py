@@ -22,7 +22,7 @@ class Keep:
     """Since a task was archived; it goes with its attempts and all they left in the database."""
     archived_rows: int | None = 1_000_000
     attempts_days: float | None = 180.0
-    """Since an attempt ended; the latest of a task that is not archived stays."""
+    """Since an attempt ended. Of a task that is not archived the latest stays, and what its budget counts."""
     messages_days: float | None = 30.0
     """What agents said, since their attempt ended; never longer than the attempt itself."""
     messages_mb: float | None = 4096.0

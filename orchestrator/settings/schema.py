@@ -207,7 +207,8 @@ class RetentionSettings(Section):
     archived_rows: Rows = Field(default=1_000_000, description="Archived tasks at most.")
     attempts_days: Accounted = Field(
         default=180.0,
-        description="Ended attempts, except the latest of a task that is not archived; 2 or more.",
+        description="Ended attempts, except the latest of a task that is not archived and what its budget "
+        "counts; 2 or more.",
     )
     messages_days: Days = Field(default=30.0, description="What agents said, since the attempt ended.")
     messages_mb: Size = Field(default=4096.0, description="What agents said, all of it; MiB.")

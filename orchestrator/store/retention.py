@@ -12,6 +12,7 @@ from orchestrator.domain.task import TERMINAL
 from orchestrator.store import archive
 from orchestrator.store.archive import Chosen
 from orchestrator.store.conditions import UNMEASURED, WITH_MESSAGES
+from orchestrator.store.spending import TOKENS
 from orchestrator.store.tables import (
     archived_tasks,
     attempt_messages,
@@ -153,10 +154,14 @@ def _find_attempts(tx: Connection, keep: Keep, now: float, limit: int) -> Keys:
     cut = before(now, keep.attempts_days)
     if cut is None:
         return []
-    latest = exists().where(tasks.c.id == attempts.c.task_id, tasks.c.attempt == attempts.c.number)
+    its_task = tasks.c.id == attempts.c.task_id
+    latest = exists().where(its_task, tasks.c.attempt == attempts.c.number)
+    # A task may spend only so much, however long it takes: what its attempts spent is counted from them.
+    budgeted = or_(tasks.c.max_budget_usd.is_not(None), tasks.c.max_tokens.is_not(None))
+    counts = exists().where(its_task, budgeted, text(f"(cost_usd > 0 OR {TOKENS} > 0)"))
     query = (
         select(attempts.c.task_id, attempts.c.number)
-        .where(attempts.c.ended_at.is_not(None), attempts.c.ended_at < cut, ~latest)
+        .where(attempts.c.ended_at.is_not(None), attempts.c.ended_at < cut, ~latest, ~counts)
         .order_by(attempts.c.ended_at)
         .limit(limit)
     )

@@ -12,7 +12,7 @@ from orchestrator.domain.attempt import AgentMessage
 from orchestrator.domain.event import Event
 from orchestrator.domain.retention import DAY, Keep
 from orchestrator.domain.task import Claim, Task
-from orchestrator.store import archive, attempts, events, queue, retention
+from orchestrator.store import archive, attempts, events, queue, retention, spending
 from orchestrator.store.database import Database
 from orchestrator.store.retention import SUBJECTS
 from orchestrator.store.tables import archived_tasks, profile_revisions, tokens
@@ -191,6 +191,28 @@ def test_old_attempts_go_but_the_latest_of_a_task_that_is_there(database: Databa
     database.run_sync(lambda tx: tx.execute(text("UPDATE tasks SET attempt = 2")))
     assert sweep(database, replace(FOREVER, attempts_days=180)) == {"attempts": 2}
     assert keys(database, "SELECT number FROM attempts WHERE task_id = 't'") == [2]
+
+
+@pytest.mark.parametrize(
+    ("budget", "kept"),
+    [({"max_budget_usd": 5.0}, [1, 2, 4]), ({"max_tokens": 1000}, [1, 2, 4]), ({}, [4])],
+    ids=["USD", "tokens", "none"],
+)
+def test_what_a_task_with_a_budget_spent_stays_counted_for_as_long_as_it_is_there(
+    database: Database, ask: Ask, budget: dict[str, Any], kept: list[int]
+) -> None:
+    ask(task_id="t", **budget)
+    row = (
+        "INSERT INTO attempts (task_id, number, project_id, worker, started_at, ended_at, cost_usd, "
+        "input_tokens) VALUES ('t', 1, 'acme', 'w', 1, 2, 3.0, 0), ('t', 2, 'acme', 'w', 3, 4, 0, 600), "
+        "('t', 3, 'acme', 'w', 5, 6, 0, 0), ('t', 4, 'acme', 'w', 7, 8, 0, 0)"
+    )
+    database.run_sync(lambda tx: tx.execute(text(row)) and None)
+    database.run_sync(lambda tx: tx.execute(text("UPDATE tasks SET attempt = 4")) and None)
+    before = database.read_sync(spending.of_task, "t")
+    sweep(database, replace(FOREVER, attempts_days=2))
+    assert keys(database, "SELECT number FROM attempts ORDER BY number") == kept
+    assert not budget or database.read_sync(spending.of_task, "t") == before
 
 
 def happen(database: Database, *days_ago: float) -> None:
