@@ -12,6 +12,16 @@ from orchestrator.domain.errors import ConfigurationError
 BUSY_SECONDS: Final = 10.0
 """How long a writer waits for another process's transaction before it gives up."""
 POSTGRES_THREADS: Final = 8
+IDLE_SECONDS: Final = 60
+"""How long a transaction may go on without a word before the server ends it and frees what it holds."""
+SILENCE: Final = {
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+"""After 15 to 20 seconds a network that drops everything counts as a lost connection; by default it would
+after a quarter of an hour, or two hours. The server is asked for the same: who is gone holds no locks."""
 SQLITE_READERS: Final = 3
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
 
@@ -45,7 +55,11 @@ def place(url: URL) -> str:
 
 
 def postgresql(url: URL) -> Engine:
-    options = f"-c lock_timeout={BUSY_SECONDS:.0f}s -c idle_in_transaction_session_timeout=60s"
+    options = (
+        f"-c lock_timeout={BUSY_SECONDS:.0f}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
+        "-c tcp_user_timeout=15s "
+        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=2"
+    )
     given = url.query.get("options")
     return create_engine(
         url.difference_update_query(["options"]),
@@ -55,6 +69,7 @@ def postgresql(url: URL) -> Engine:
             "options": f"{options} {given}" if isinstance(given, str) else options,
             "connect_timeout": 10,
             "application_name": "orchestrator",
+            **{name: value for name, value in SILENCE.items() if name not in url.query},
         },
     )
 

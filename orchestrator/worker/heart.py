@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,9 @@ from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.running import Attempts, Key, key_of
 
 log = structlog.get_logger()
+
+PATIENCE = 1.0
+"""Seconds that an answer may take of which the lease is over already: asked at once, it may still be ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +89,7 @@ class Heart:
         claims = self._running.claims()
         ids = [claim.task.id for claim in claims]
         try:
-            heard = await self._database.read(_look, ids, self._worker)
+            heard = await self._answered(self._database.read(_look, ids, self._worker))
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
             return
@@ -98,21 +101,38 @@ class Heart:
         claims = self._running.claims()
         begun = self._monotonic()
         try:
-            heard = await self._database.run(
-                _beat,
-                [claim.task.id for claim in claims],
-                self._worker,
-                self._config.lease_seconds,
-                self.draining,
-                None if self._turning_since is None else begun - self._turning_since,
+            heard = await self._answered(
+                self._database.run(
+                    _beat,
+                    [claim.task.id for claim in claims],
+                    self._worker,
+                    self._config.lease_seconds,
+                    self.draining,
+                    None if self._turning_since is None else begun - self._turning_since,
+                )
             )
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
             if self._monotonic() - self._last > self._config.lease_seconds:
-                self._lose([key_of(claim) for claim in claims], "the database could not be reached in time")
+                self._lose_all("the database could not be reached in time")
             return
         self._last = begun
         self._hear(claims, heard)
+
+    async def _answered(self, answer: Awaitable[Heard]) -> Heard:
+        """The answer, however long it takes. A database that keeps silent, as when its network is gone and
+        nobody is told, refuses nothing: what runs is ended with its lease all the same."""
+        left = self._last + self._config.lease_seconds - self._monotonic()
+        silent = asyncio.get_running_loop().call_later(
+            max(left, PATIENCE), self._lose_all, "the database kept silent for too long"
+        )
+        try:
+            return await answer
+        finally:
+            silent.cancel()
+
+    def _lose_all(self, why: str) -> None:
+        self._lose([key_of(claim) for claim in self._running.claims()], why)
 
     def _hear(self, claims: Sequence[Claim], heard: Heard) -> None:
         if heard.drain and not self.draining:

@@ -12,11 +12,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from faults import weather
+from faults import weather, wire
 from faults.storm import Found, Nursery, Storm
 from orchestrator.store.database import open_database
 
@@ -48,19 +48,28 @@ class Runs:
         with self._storm(url, seats) as storm:
             self._tell(name, storm.rage(kills, pause=0.5))
 
-    def scene(self, name: str, url: str | None, scene: Scene, *with_: object, seats: int = 3) -> None:
-        with self._storm(url, seats) as storm:
+    def scene(
+        self,
+        name: str,
+        url: str | None,
+        scene: Scene,
+        *with_: object,
+        seats: int = 3,
+        inside: Sequence[str] = (),
+    ) -> None:
+        with self._storm(url, seats, inside) as storm:
             begun = time.monotonic()
             self._tell(name, storm.found(0, begun, scene(storm, *with_, times=self._times)))
 
     @contextmanager
-    def _storm(self, url: str | None, seats: int) -> Iterator[Storm]:
+    def _storm(self, url: str | None, seats: int, inside: Sequence[str] = ()) -> Iterator[Storm]:
         self._number += 1
         place = self._root / str(self._number)
         place.mkdir()
         address = url or f"sqlite:///{place / 'orchestrator.db'}"
         cli = executable(place)
-        with open_database(address, migrate=True) as database, Nursery(address, place / "home", cli) as made:
+        nursery = Nursery(address, place / "home", cli, inside=inside)
+        with open_database(address, migrate=True) as database, nursery as made:
             yield Storm(database=database, nursery=made, seats=seats, limit=seats + 1, seed=self._seed)
 
     def _tell(self, name: str, found: Found) -> None:
@@ -110,6 +119,14 @@ def main() -> int:
             proxy = weather.Proxy(there.url)
             runs.scene("connections are cut", proxy.url, weather.connections_are_cut, proxy)
             proxy.close()
+        if wire.can_be_laid():
+            with server(root, "apart") as there, closing(wire.Wire()) as line:
+                proxy = weather.Proxy(there.url, host=line.host)
+                scene, inside = wire.networks_are_separated, line.inside
+                runs.scene(said(scene), proxy.url, scene, line, there.url, inside=inside)
+                proxy.close()
+        else:
+            print("| networks are separated | not run: networks of their own need root, and iproute2 |||||")
         runs.scene("disk is full, SQLite, 1 worker", None, weather.disk_is_full, seats=1)
         runs.scene("agents are hostile, SQLite, 1 worker", None, weather.agents_are_hostile, seats=1)
     return 1 if runs.faults else 0

@@ -57,13 +57,15 @@ class Victim:
 class Nursery:
     """Forks workers from a process that has loaded everything. All of them end with its scope."""
 
-    def __init__(self, url: str, home: Path, cli: str) -> None:
+    def __init__(self, url: str, home: Path, cli: str, *, inside: Sequence[str] = ()) -> None:
+        """`inside` is a command that starts another in surroundings of its own."""
+        self._inside = inside
         self._given = {"url": url, "home": str(home), "cli": cli, "log": str(home.parent / "workers.log")}
         self._born: list[Victim] = []
 
     def __enter__(self) -> "Nursery":
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("worker_process.py"))],
+            [*self._inside, sys.executable, str(Path(__file__).with_name("worker_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,6 +78,10 @@ class Nursery:
                 continue
             one.kill()
         self._process.communicate()
+
+    def beside(self, url: str) -> "Nursery":
+        """Another for the same home, here, with the database at `url`."""
+        return Nursery(url, Path(self._given["home"]), self._given["cli"])
 
     def fork(self, *, clock_ahead: float = 0.0, **worker: Any) -> Victim:
         settings = {"name": "victim", "slots": 2, "max_losses": 10**6, **TIMES, **worker}

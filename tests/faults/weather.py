@@ -63,12 +63,12 @@ class Proxy:
     """Stands between a worker and PostgreSQL on loopback, and cuts connections: at once, or in the moment in
     which a commit has been sent and not been answered."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, host: str = "127.0.0.1") -> None:
         parts = urlsplit(url)
         self._path = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((host, 0))
         port = self._listening.getsockname()[1]
-        self.url = f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+        self.url = f"postgresql://{parts.username}@{host}:{port}{parts.path}"
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._lock = threading.Lock()
         self._cut_next_commit = False
