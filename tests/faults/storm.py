@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import NewTask, TaskState
-from orchestrator.store import projects, tasks, workers
+from orchestrator.store import projects, queue, tasks, workers
 from orchestrator.store.database import Database, Transaction
 
 BACKLOG = 12
@@ -60,7 +60,9 @@ class Nursery:
     def __init__(self, url: str, home: Path, cli: str, *, inside: Sequence[str] = ()) -> None:
         """`inside` is a command that starts another in surroundings of its own."""
         self._inside = inside
-        self._given = {"url": url, "home": str(home), "cli": cli, "log": str(home.parent / "workers.log")}
+        self.log = home.parent / "workers.log"
+        """What all of them say."""
+        self._given = {"url": url, "home": str(home), "cli": cli, "log": str(self.log)}
         self._born: list[Victim] = []
 
     def __enter__(self) -> "Nursery":
@@ -167,6 +169,31 @@ class Storm:
     def feed(self) -> None:
         for _ in range(BACKLOG - len(self._left())):
             self.ask(self.script)
+
+    def goes_on(self, attempts: int = 4) -> None:
+        """Wait until so many more attempts have begun and one of them is under way."""
+        enough = self._count("SELECT count(*) FROM attempts") + attempts
+        until(lambda: self._count("SELECT count(*) FROM attempts") >= enough, 60)
+        until(lambda: self._count("SELECT count(*) FROM attempts WHERE ended_at IS NULL") > 0, 60)
+
+    def leases(self, one: Victim) -> int:
+        """How many claims the worker has whose time is not over."""
+        query = text(
+            "SELECT count(*) FROM tasks t JOIN workers w ON w.id = t.claimed_by "
+            "WHERE w.pid = :pid AND t.lease_until > :now"
+        )
+        return self.database.read_sync(
+            lambda tx: int(tx.execute(query, {"pid": one.pid, "now": queue.clock(tx)}).scalar_one())
+        )
+
+    def silence(self) -> float:
+        """Seconds since any worker was last heard of."""
+        query = text("SELECT max(seen_at) FROM workers")
+        return self.database.read_sync(lambda tx: queue.clock(tx) - float(tx.execute(query).scalar_one()))
+
+    def said(self, event: str) -> int:
+        """How often workers have logged it."""
+        return self.nursery.log.read_text(encoding="utf-8").count(event)
 
     def finish(self, seconds: float = 120) -> list[str]:
         """Wait until all is over, and say what should not be."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from databases import own_server
-from faults.storm import Storm, Victim, left_over
+from faults.storm import TIMES, Storm, Victim, left_over, until
 from orchestrator.store import tasks
 
 SHORT = {"lease_seconds": 1.5, "heartbeat_seconds": 0.3, "poll_seconds": 0.3}
@@ -141,9 +142,10 @@ def server_is_killed(storm: Storm, server: Server, *, times: int) -> list[str]:
     with at_work(storm):
         for _ in range(times):
             storm.feed()
-            time.sleep(1.0)
+            storm.goes_on()
+            known = storm.said("heartbeat.failed")
             server.kill()
-            time.sleep(0.5)
+            until(lambda known=known: storm.said("heartbeat.failed") > known, 30)
             server.start()
         return storm.finish()
 
@@ -154,7 +156,7 @@ def connections_are_cut(storm: Storm, proxy: Proxy, *, times: int) -> list[str]:
     with at_work(storm, **SHORT):
         for number in range(times):
             storm.feed()
-            time.sleep(0.4)
+            storm.goes_on()
             proxy.cut() if number % 2 else proxy.cut_next_commit()
         return storm.finish()
 
@@ -167,11 +169,18 @@ def workers_sleep(storm: Storm, *, times: int) -> list[str]:
         for _ in range(times):
             storm.feed()
             one = random.choice(seats)
-            time.sleep(0.3)
-            one.send(signal.SIGSTOP)
-            time.sleep(2.5)
+            until(partial(_stopped_with_a_claim, storm, one), 60)
+            until(lambda one=one: storm.leases(one) == 0, 30)
             one.send(signal.SIGCONT)
         return storm.finish()
+
+
+def _stopped_with_a_claim(storm: Storm, one: Victim) -> bool:
+    one.send(signal.SIGSTOP)
+    if storm.leases(one):
+        return True
+    one.send(signal.SIGCONT)
+    return False
 
 
 def clocks_are_wrong(storm: Storm, *, times: int) -> list[str]:
@@ -181,7 +190,7 @@ def clocks_are_wrong(storm: Storm, *, times: int) -> list[str]:
     late = storm.ask("api_error=529", anyhow=True)
     for _ in range(times):
         storm.feed()
-        time.sleep(0.5)
+        storm.goes_on()
     found = storm.finish()
     for one in seats:
         one.send(signal.SIGTERM)
@@ -198,10 +207,10 @@ def disk_is_full(storm: Storm, *, times: int) -> list[str]:
     with at_work(storm) as seats:
         for _ in range(times):
             storm.feed()
-            time.sleep(0.5)
+            storm.goes_on()
             for one in seats:
                 resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-            time.sleep(1.0)
+            until(lambda: storm.silence() > 2 * TIMES["heartbeat_seconds"], 30)
             for one in seats:
                 unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
                 resource.prlimit(one.pid, resource.RLIMIT_FSIZE, unlimited)

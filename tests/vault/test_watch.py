@@ -19,6 +19,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.store import profiles, servers
 from orchestrator.store.database import Database, open_database
 from orchestrator.store.outbox import Topic
+from orchestrator.vault.files import VaultUnavailable
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step, matters, watch
 
@@ -46,6 +47,8 @@ class Kept:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.unavailable = asyncio.Event()
+        """Set when a look has found no vault."""
 
     async def says(self, profile_id: str, text: str | None) -> float:
         """Wait until the profile has this role, or is gone; how long it took."""
@@ -63,8 +66,16 @@ class Kept:
 async def kept(root: Path, url: str, *, scan_seconds: float = NEVER) -> AsyncIterator[Kept]:
     with open_database(url) as database:
         sync = VaultSync(root, database)
-        keeping = asyncio.create_task(keep_in_step(sync.run_once, root, scan_seconds=scan_seconds))
         here = Kept(database)
+
+        async def look() -> None:
+            try:
+                await sync.run_once()
+            except VaultUnavailable:
+                here.unavailable.set()
+                raise
+
+        keeping = asyncio.create_task(keep_in_step(look, root, scan_seconds=scan_seconds))
         try:
             write(root, "probe", "the watch is on")
             await here.says("probe", "the watch is on")
@@ -155,12 +166,12 @@ def test_a_vault_that_is_deleted_and_made_again_is_watched_again(root: Path, sql
     async def replace() -> None:
         async with kept(root, sqlite_url) as here:
             shutil.rmtree(root)
-            await asyncio.sleep(0.3)
-            write(root, "one", "after")
-            await here.says("one", "after")
-            await asyncio.sleep(1.2)  # longer than it takes to notice that it is another directory
-            write(root, "one", "and on")
-            await here.says("one", "and on")
+            async with asyncio.timeout(BOUND):
+                await here.unavailable.wait()
+            # The end of the old watch and the beginning of the new one show one edit each, not all of them.
+            for number in range(6):
+                write(root, "one", f"Edit {number}.")
+                await here.says("one", f"Edit {number}.")
 
     with capture_logs():
         asyncio.run(replace())
@@ -245,24 +256,29 @@ def test_without_watches_left_the_scan_goes_on_and_it_is_said_once(root: Path, l
 def test_a_directory_that_may_not_be_read_does_not_end_the_watch(tmp_path: Path) -> None:
     """As an ordinary user; who is root is never locked out."""
     root = tmp_path / "vault"
-    (root / "locked").mkdir(parents=True)
-    (root / "locked").chmod(0o000)
-    hints = 0
+    (root / "agent-types" / "locked").mkdir(parents=True)
+    (root / "agent-types" / "locked").chmod(0o000)
+    hinted = asyncio.Event()
 
-    def hint() -> None:
-        nonlocal hints
-        hints += 1
+    async def next_hint() -> None:
+        async with asyncio.timeout(BOUND):
+            await hinted.wait()
+        hinted.clear()
 
     async def run() -> None:
-        watching = asyncio.create_task(watch(root, hint, retry_seconds=0.1))
-        await asyncio.sleep(0.3)
+        watching = asyncio.create_task(watch(root, hinted.set, retry_seconds=0.1))
+        await next_hint()
+        # The watch that was locked out and the one after it show one each, not all of them.
+        for number in range(4):
+            write(root, "one", f"Edit {number}.")
+            await next_hint()
         assert not watching.done()
         watching.cancel()
         await asyncio.wait([watching])
 
     with capture_logs() as lines:
         asyncio.run(run())
-    (root / "locked").chmod(0o700)
+    (root / "agent-types" / "locked").chmod(0o700)
     assert lines == []
 
 
