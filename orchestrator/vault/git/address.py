@@ -26,12 +26,18 @@ def refusal(url: str) -> str | None:
         return f"the address {shown} would start a program; use https, ssh or a path"
     if scheme := _SCHEME.match(url):
         return _refused_scheme(url, scheme.group(1), shown)
-    scp = _SCP.fullmatch(url)
-    if scp and not url.startswith(("/", "./", "../")):
+    if path_of(url) is None and (scp := _SCP.fullmatch(url)):
         return _refused_parts(scp["user"], scp["host"], scp["path"], shown)
     if url.startswith("~"):
         return f"the address {shown} must be a full path"
     return None
+
+
+def path_of(url: str) -> str | None:
+    """The path that an address of ours is; `None` for one that leads to a host."""
+    if _SCHEME.match(url):
+        return None
+    return url if url.startswith(("/", "./", "../")) or not _SCP.fullmatch(url) else None
 
 
 def masked(text: str) -> str:

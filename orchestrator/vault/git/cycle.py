@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from orchestrator.domain.errors import Conflict, NotFound
-from orchestrator.vault.git import leftovers, status
+from orchestrator.vault.git import leftovers, locks, status
 from orchestrator.vault.git.address import masked
 from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
 from orchestrator.vault.git.commit import commit_edits
@@ -30,13 +30,21 @@ from orchestrator.vault.git.remote import (
 )
 from orchestrator.vault.git.replay import Conflicted, join
 from orchestrator.vault.git.repository import OWN, Repository
-from orchestrator.vault.git.state import ConflictFile, CycleEnded, GitState, GitStatus, Keep, classify
+from orchestrator.vault.git.state import (
+    ConflictFile,
+    CycleEnded,
+    GitState,
+    GitStatus,
+    Keep,
+    TryAgain,
+    classify,
+)
 from orchestrator.vault.plan import digest_of
 
 log = structlog.get_logger()
 
 TRIES: Final = 5
-"""Times that a cycle begins again because somebody else was faster."""
+"""Times that a cycle begins again because somebody else was faster, here or there."""
 GATHER_SECONDS: Final = 6 * 3600.0
 GATHER_AT_MOST: Final = 120.0
 """Seconds that packing may hold up the next cycle; it is the only time that git packs anything by itself."""
@@ -206,7 +214,7 @@ class _Cycle:
         # Nothing else is run or read before it is known that the configuration starts no programs.
         refuse_unsafe_configuration(configuration)
         self.remote = choose(configuration, repo.branch() or "", remote=options.remote, branch=options.branch)
-        self.notes += leftovers.clear_locks(repo, now=self.now, older_than=options.lock_seconds)
+        self.notes += locks.clear_locks(repo, now=self.now, older_than=options.lock_seconds)
         self.notes += leftovers.end_abandoned_rebase(repo, now=self.now, older_than=options.abandoned_seconds)
         branch = repo.branch()
         if branch is None:
@@ -217,19 +225,19 @@ class _Cycle:
         )
         if resume(repo):
             self.notes.append("brought to its end what a crash had cut off")
-        edited: list[str] | None = None
-        for _ in range(TRIES):
-            edited = self._together(self.remote)
-            if edited == []:
+        for _ in range(TRIES - 1):
+            try:
+                self._together(self.remote)
+            except TryAgain as end:
+                if end.state is GitState.LOCKED:
+                    self._unlock(self.remote)
+            else:
                 return
-        if edited:
-            names = ", ".join(map(ascii, edited[:5]))
-            raise CycleEnded(GitState.IN_THE_WAY, f"The remote has files where others stand here: {names}")
-        raise CycleEnded(GitState.CONTENDED, f"Others pushed first, {TRIES} times; it is tried again.")
+        self._together(self.remote)
 
-    def _together(self, remote: Remote) -> list[str] | None:
-        """Both sides in one commit, here and there. Returns the files that somebody edited meanwhile, and
-        `None` when another push came first; either way it is to begin again."""
+    def _together(self, remote: Remote) -> None:
+        """Both sides in one commit, here and there. Raises TryAgain when somebody edited meanwhile, or the
+        remote did not move its branch, and CycleEnded."""
         repo = self.repo
         ours = commit_edits(repo)
         known = repo.commit(BASE)
@@ -243,15 +251,20 @@ class _Cycle:
             )
         target = self._target(remote, ours, theirs, known)
         if target is None:
-            return []
+            return
         if target != ours and (edited := adopt(repo, ours, target)):
-            return edited
-        if target != theirs and not push(repo, remote, target):
-            return None
+            names = ", ".join(map(ascii, edited[:5]))
+            raise TryAgain(GitState.IN_THE_WAY, f"The remote has files where others stand here: {names}")
+        if target != theirs:
+            push(repo, remote, target)
         if known != target:
             repo.set_ref(BASE, target)
             self._gather()
-        return []
+
+    def _unlock(self, remote: Remote) -> None:
+        self.notes += locks.clear_locks_there(
+            self.repo, remote, now=self.now, older_than=self.options.lock_seconds
+        )
 
     def _gather(self) -> None:
         """Pack what has piled up, at most once in so many seconds: what nothing refers to any more is not

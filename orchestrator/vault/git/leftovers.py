@@ -1,9 +1,6 @@
 """What a crash, or a person in the middle of something, left in a repository."""
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from orchestrator.vault.git.repository import OWN, Repository
@@ -19,22 +16,6 @@ OTHERS: Final = {
     "BISECT_LOG": "bisection",
     "rebase-apply/applying": "run of git am",
 }
-
-
-def clear_locks(repo: Repository, *, now: float, older_than: float) -> list[str]:
-    """Remove locks that nobody can hold any more, and say which. Raises CycleEnded for any other."""
-    notes = []
-    for lock in _locks(repo.directory):
-        try:
-            age = now - lock.stat().st_mtime
-        except FileNotFoundError:
-            continue
-        name = lock.relative_to(repo.root).as_posix()
-        if age < older_than or _git_at_work(repo.root):
-            raise CycleEnded(GitState.LOCKED, f"{name} is held by another process; it is tried again.")
-        lock.unlink(missing_ok=True)
-        notes.append(f"removed {name}, which a crash left {age:.0f} s ago")
-    return notes
 
 
 def end_abandoned_rebase(repo: Repository, *, now: float, older_than: float) -> list[str]:
@@ -94,26 +75,3 @@ def let_go(repo: Repository, *, now: float, older_than: float) -> list[str]:
             gone.append(ref)
         repo.set_ref(ref, None, old=commit)
     return gone
-
-
-def _locks(directory: Path) -> Iterator[Path]:
-    yield from directory.glob("*.lock")
-    yield from (directory / "refs").rglob("*.lock")
-
-
-def _git_at_work(root: Path) -> bool:
-    """Whether a git process of this machine works in the vault, or may do so: of one whose directory
-    cannot be read nothing is known. Ended ones that nobody has waited for do not count."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if not (process / "comm").read_text().startswith("git"):
-                continue
-            words = (process / "cmdline").read_bytes()
-            place = os.readlink(process / "cwd")  # noqa: PTH115 - what the kernel says, not a path to walk
-        except PermissionError:
-            return True
-        except OSError:
-            continue
-        if Path(place).is_relative_to(root) or os.fsencode(root) in words:
-            return True
-    return False

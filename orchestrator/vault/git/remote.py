@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.vault.git.address import masked, refusal
+from orchestrator.vault.git.address import refusal
 from orchestrator.vault.git.configuration import dangerous
 from orchestrator.vault.git.credential import Credential
 from orchestrator.vault.git.process import GitFailed
 from orchestrator.vault.git.repository import Repository
-from orchestrator.vault.git.state import CycleEnded, GitState, raced
+from orchestrator.vault.git.state import CycleEnded, GitState, refused_push
 
 FORMATS: Final = {"extensions.objectformat": "sha1", "extensions.refstorage": "files"}
 """What GitPython reads, and nearly every repository has."""
@@ -96,22 +96,18 @@ def _fetch(repo: Repository, remote: Remote, *options: str) -> None:
     repo.exchange("fetch", *fixed, *options, "--", remote.place, spec, credential=remote.credential)
 
 
-def push(repo: Repository, remote: Remote, commit: str) -> bool:
-    """Give the remote our commits; whether it took them. Not when another push came first.
+def push(repo: Repository, remote: Remote, commit: str) -> None:
+    """Give the remote our commits.
 
-    Raises CycleEnded when it does not take them at all, and GitFailed.
+    Raises TryAgain when another push came first or its branch is locked there, CycleEnded when it does not
+    take them at all, and GitFailed.
     """
     fixed = ("--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
     try:
         spec = f"{commit}:refs/heads/{remote.branch}"
         repo.exchange("push", *fixed, "--", remote.place, spec, credential=remote.credential)
     except GitFailed as error:
-        if raced(error.printed):
-            return False
-        refused = [line for line in error.printed.splitlines() if line.startswith("!")]
-        if refused:
-            said = masked(refused[0].split("\t")[-1])
-            raise CycleEnded(GitState.REJECTED, f"The remote does not take our commits: {said}") from error
+        if refused := refused_push(error):
+            raise refused from error
         raise
     repo.set_ref(remote.ref, commit, why="push")
-    return True

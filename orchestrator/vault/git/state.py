@@ -21,7 +21,7 @@ class GitState(StrEnum):
     UNFINISHED = "unfinished"
     """A person is in the middle of a merge, rebase or the like."""
     LOCKED = "locked"
-    """Another process holds a lock on the repository."""
+    """Another process holds a lock on the repository, or on the remote's branch."""
     IN_THE_WAY = "in_the_way"
     """A file that git does not keep stands where the remote has one."""
     OFFLINE = "offline"
@@ -82,6 +82,10 @@ class CycleEnded(Exception):
         self.conflicts = conflicts
 
 
+class TryAgain(CycleEnded):
+    """Somebody was faster, here or there. The cycle begins again, and ends like this with the last try."""
+
+
 _CREDENTIALS: Final = re.compile(
     r"permission denied \(|authentication failed|could not read (username|password)|access denied"
     r"|http 40[13]|error: 40[13]|host key verification failed|certificate verification failed"
@@ -98,6 +102,14 @@ _OFFLINE: Final = re.compile(
 )
 _LOCKED: Final = re.compile(
     r"unable to create '[^']*\.lock'|\.lock': file exists|unable to lock", re.IGNORECASE
+)
+_NOT_MOVED: Final = re.compile(r"failed to (lock|update)|cannot lock")
+"""Said of a branch that others moved, of a locked one, and of one that cannot be written."""
+_WHY_NOT_MOVED: Final = re.compile(r"cannot lock ref .*")
+_LOCKED_THERE: Final = re.compile(r"unable to create '[^']*\.lock': file exists", re.IGNORECASE)
+_RACED: Final = re.compile(
+    r"fetch first|non-fast-forward|stale info|failed to (lock|update)|incorrect old value"
+    r"|is at \S+ but expected|is missing but expected|reference already exists"
 )
 _UNSAFE: Final = re.compile(
     r"fsck error|dubious ownership|transport '[^']*' not allowed|unable to update url base from redirection"
@@ -123,13 +135,25 @@ def classify(error: GitFailed) -> GitState:
     return GitState.FAILED
 
 
-def raced(porcelain: str) -> bool:
-    """Whether a push was refused because somebody else's came first; a branch that is locked is that too."""
-    return any(
-        line.startswith("!")
-        and re.search(r"fetch first|non-fast-forward|stale info|failed to (lock|update)|cannot lock", line)
-        for line in porcelain.splitlines()
-    )
+def refused_push(error: GitFailed) -> CycleEnded | None:
+    """What it means that a remote did not take our commits, which git tells in two places: in its table, and
+    in what the other side wrote. `None` when the push did not get so far."""
+    row = next((line for line in error.printed.splitlines() if line.startswith("!")), None)
+    if row is None:
+        return None
+    told = row.split("\t")[-1]
+    if _NOT_MOVED.search(told) and (why := _WHY_NOT_MOVED.search(error.said)):
+        told = why[0]
+    told = told.strip(" .")[:MOST_SHOWN]
+    if _LOCKED_THERE.search(told):
+        message = (
+            f"Its branch is locked at the remote: {told}. It is tried again. If it stays so, a git "
+            "was killed there: remove that file at the remote while no git is at work in it."
+        )
+        return TryAgain(GitState.LOCKED, message)
+    if _RACED.search(told):
+        return TryAgain(GitState.CONTENDED, f"Others pushed first, each time: {told}. It is tried again.")
+    return CycleEnded(GitState.REJECTED, f"The remote does not take our commits: {told}")
 
 
 def message_for(paths: dict[str, str]) -> str:
@@ -145,5 +169,7 @@ def message_for(paths: dict[str, str]) -> str:
     return "\n".join([subject[:200], "", *listed]) + "\n"
 
 
+MOST_SHOWN: Final = 300
+"""Characters of what another side says."""
 MOST_NAMED: Final = 100
 """Paths in a commit's message; the commit itself has all of them."""

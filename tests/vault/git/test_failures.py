@@ -245,33 +245,6 @@ def test_a_branch_that_is_gone_is_not_made_anew(site, here) -> None:
     assert here.sync().state is GitState.REJECTED
 
 
-def test_a_lock_left_by_a_crash_is_removed_and_a_young_one_respected(site) -> None:
-    clone = site.clone("locked", lock_seconds=60.0)
-    lock = clone.root / ".git/index.lock"
-    lock.touch()
-    assert clone.sync().state is GitState.LOCKED
-    os.utime(lock, (1, 1))
-    assert "index.lock" in clone.synced().notes[0]
-    assert not lock.exists()
-
-
-def test_an_old_lock_is_respected_while_a_git_is_at_work(here) -> None:
-    (here.root / ".git/index.lock").touch()
-    os.utime(here.root / ".git/index.lock", (1, 1))
-    with subprocess.Popen(
-        ["git", "-C", str(here.root), "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as busy:
-        assert busy.stdin is not None
-        assert busy.stdout is not None
-        busy.stdin.write(b"HEAD\n")
-        busy.stdin.flush()
-        busy.stdout.readline()
-        assert here.sync().state is GitState.LOCKED
-        busy.stdin.close()
-        busy.stdout.read()
-    here.synced()
-
-
 def interrupt_a_rebase(here, there) -> None:
     there.put("README.md", "theirs\n")
     there.synced()

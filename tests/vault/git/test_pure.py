@@ -8,7 +8,7 @@ from orchestrator.vault.git.address import masked, refusal
 from orchestrator.vault.git.adopt import leads_out
 from orchestrator.vault.git.configuration import dangerous
 from orchestrator.vault.git.process import GitFailed
-from orchestrator.vault.git.state import GitState, classify, message_for, raced
+from orchestrator.vault.git.state import GitState, classify, message_for, refused_push
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "vault-git.md"
 
@@ -119,9 +119,22 @@ def test_what_git_says_is_understood(said, state) -> None:
 
 
 def test_a_push_that_came_second_is_told_from_one_that_is_not_taken() -> None:
-    assert raced("To x\n!\ta:b\t[rejected] (fetch first)\nDone")
-    assert raced("!\ta:b\t[remote rejected] (failed to update ref)")
-    assert not raced("!\ta:b\t[remote rejected] (pre-receive hook declined)")
+    def means(told: str, said: str = "") -> GitState | None:
+        refused = refused_push(GitFailed(printed=f"To x\n!\ta:b\t{told}\nDone", said=said))
+        return refused and refused.state
+
+    second = "remote: error: cannot lock ref 'refs/heads/main': is at a1 but expected b2   \nerror: failed"
+    locked = "remote: error: cannot lock ref 'HEAD': Unable to create '/srv/x.git/HEAD.lock': File exists."
+    closed = locked.replace("File exists", "Permission denied")
+    assert means("[rejected] (fetch first)") is GitState.CONTENDED
+    assert means("[remote rejected] (failed to update ref)") is GitState.CONTENDED
+    assert means("[remote rejected] (failed to update ref)", second) is GitState.CONTENDED
+    assert means("[remote rejected] (cannot lock ref 'x': is at a1 but expected b2)") is GitState.CONTENDED
+    assert means("[remote rejected] (incorrect old value provided)") is GitState.CONTENDED
+    assert means("[remote rejected] (failed to update ref)", locked) is GitState.LOCKED
+    assert means("[remote rejected] (failed to update ref)", closed) is GitState.REJECTED
+    assert means("[remote rejected] (pre-receive hook declined)") is GitState.REJECTED
+    assert refused_push(GitFailed(said="fatal: the remote end hung up")) is None
 
 
 def test_a_message_lists_the_documents() -> None:
