@@ -43,6 +43,7 @@ class Books:
         self._firsts: list[list[Entry]] = [[] for _ in range(DEPTH)]
         """The first task of each project, the second, and so on, each in the order they are taken."""
         self._offers: dict[str, Waiting] = {}
+        """Those of them that were asked for, by the task."""
         self._shares: dict[str, Share] = {}
         self._stale: set[str] = set()
         """Projects whose share is not as it was, if they have something waiting."""
@@ -62,13 +63,6 @@ class Books:
             profile_id=task.profile_id,
             priority=task.priority,
             created_at=task.created_at,
-        )
-        self._offers[task.id] = Waiting(
-            id=task.id,
-            project_id=task.project_id,
-            priority=task.priority,
-            created_at=task.created_at,
-            uses=self._uses[task.project_id, task.profile_id],
         )
         line = self.tenants[task.project_id].waiting
         if not line:
@@ -90,7 +84,7 @@ class Books:
             self._change(level, old=old, new=new)
             if new is not None:
                 old = new
-        del self._offers[task.id]
+        self._offers.pop(task.id, None)
         tenant.running[task.id] = now
         tenant.started += now
         self._running.update(self._uses[task.project_id, task.profile_id])
@@ -128,8 +122,17 @@ class Books:
         return found
 
     def offers(self, admitted: Iterable[Candidate]) -> tuple[Waiting, ...]:
-        offers = self._offers
-        return tuple([offers[task.id] for task in admitted])
+        return tuple([self._offers.get(task.id) or self._offer(task) for task in admitted])
+
+    def _offer(self, task: Candidate) -> Waiting:
+        offer = self._offers[task.id] = Waiting(
+            id=task.id,
+            project_id=task.project_id,
+            priority=task.priority,
+            created_at=task.created_at,
+            uses=self._uses[task.project_id, task.profile_id],
+        )
+        return offer
 
     def rooms(self) -> dict[Use, int]:
         return limit.rooms(self._limits, self._running)

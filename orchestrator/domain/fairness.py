@@ -1,6 +1,6 @@
 """Whose turn is it: which waiting tasks get the free slots, fairly between projects."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from operator import attrgetter
@@ -113,8 +113,12 @@ _order = attrgetter("priority", "created_at", "id")
 
 def _by_project(waiting: Iterable[Waiting]) -> dict[str, list[Waiting]]:
     groups: dict[str, list[Waiting]] = {}
-    for task in sorted(waiting, key=_order):
-        groups.setdefault(task.project_id, []).append(task)
+    for task in waiting:
+        group = groups.get(task.project_id)
+        if group is None:
+            groups[task.project_id] = [task]
+        else:
+            group.append(task)
     return groups
 
 
@@ -129,29 +133,30 @@ def _count(uses: Iterable[Use], rooms: dict[Use, int]) -> set[Use]:
 class _Turn:
     """What a project that may start something has waiting, while the slots are dealt out."""
 
-    __slots__ = ("_charge", "_full", "_had", "_most", "_next", "_picked", "_tasks", "_used", "_weight")
+    __slots__ = ("_full", "_next", "_picked", "_share", "_tasks")
 
-    def __init__(self, share: Share, tasks: Sequence[Waiting], full: Set[Use]) -> None:
+    def __init__(self, share: Share, tasks: list[Waiting], full: Set[Use]) -> None:
         """`full` names the limits that leave no room; it grows while the slots are dealt out."""
+        if len(tasks) > 1:
+            tasks.sort(key=_order)
+        self._share = share
         self._tasks = tasks
         self._full = full
         self._next = self._picked = 0
-        self._had = share.finished + share.running > 0
-        self._used = share.used_seconds
-        self._charge = max(share.charge_seconds, MIN_CHARGE)
-        self._weight = share.weight
-        self._most = len(tasks) if share.max_concurrent is None else share.max_concurrent - share.running
 
     def key(self) -> _Key | None:
         """Its place, past the tasks for which there is no room any more; `None` when it may have no more."""
-        if self._picked == self._most:
+        share, picked, full = self._share, self._picked, self._full
+        if share.max_concurrent is not None and share.running + picked >= share.max_concurrent:
             return None
-        tasks, full = self._tasks, self._full
-        while self._next < len(tasks):
-            task = tasks[self._next]
+        while self._next < len(self._tasks):
+            task = self._tasks[self._next]
             if not full or full.isdisjoint(task.uses):
-                used = (self._used + self._picked * self._charge) / self._weight
-                return self._had or self._picked > 0, used, task.priority, task.created_at, task.id
+                had_something = picked > 0 or share.finished > 0 or share.running > 0
+                used = share.used_seconds
+                if picked:
+                    used += picked * max(share.charge_seconds, MIN_CHARGE)
+                return had_something, used / share.weight, task.priority, task.created_at, task.id
             self._next += 1
         return None
 

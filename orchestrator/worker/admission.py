@@ -63,15 +63,16 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     admitted: list[Candidate] = []
     holds: list[Hold] = []
     taken = set(facts.busy)
-    ready = _ready(facts)
+    ready, verdicts, directories, lacking = _ready(facts), facts.verdicts, facts.directories, facts.lacking
     for task in sorted(candidates, key=_order):
-        verdict = facts.verdicts[task.project_id, task.profile_id]
-        directory = facts.directories.get(task.project_id)
+        project = task.project_id
+        verdict = verdicts[project, task.profile_id]
+        directory = directories.get(project)
         # Most tasks of a long backlog pass here: what may hold one is only then asked for by its reason.
         if (
             verdict.harness not in ready
             or verdict.reason is not None
-            or task.project_id in facts.lacking
+            or project in lacking
             or directory in taken
         ):
             hold = (
