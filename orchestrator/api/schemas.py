@@ -10,7 +10,7 @@ from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.json_schema import models_json_schema
 
-from orchestrator.commands.wire import shape
+from orchestrator.commands.wire import left_out, shape
 
 WHERE: Final = "#/components/schemas/{model}"
 
@@ -35,7 +35,7 @@ def answer(result: type[Any]) -> type[BaseModel]:
     """A result as it is written: inline records dissolved, members that may be left out not required."""
     members: dict[str, Any] = {}
     for name, hint, optional in _members(result):
-        members[name] = (hint, None) if optional else (hint, ...)
+        members[name] = (hint, left_out() if optional else ...)
     return create_model(result.__name__, __config__=ConfigDict(extra="forbid"), **members)
 
 

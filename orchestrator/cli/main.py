@@ -20,13 +20,20 @@ GLOBAL: Final = Group("Everywhere", sort_key=100)
 OWN: Final = Group("Parameters", sort_key=1)
 """Options and arguments of one command."""
 
+
+def _default(value: object) -> str | None:
+    """What `--help` says of a default. That a flag is off unless it is given, and a list empty, goes without
+    saying."""
+    return str(value) if value or (value == 0 and value is not False) else None
+
+
 app: Final = App(
     name="orchestrator",
     help="Run coding agents unattended: durable tasks, governed profiles, whitelists that hold.",
     version=__version__,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), show_default=_default),
 )
 
 
@@ -51,12 +58,17 @@ _register()
 app.meta.group_parameters = GLOBAL
 
 
+AsJson = Annotated[bool, Parameter(help="Print JSON, errors included.", negative=(), show_default=False)]
+
+
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     home: Annotated[Path | None, Parameter(help="Directory of all state, as ORCHESTRATOR_HOME.")] = None,
     database: Annotated[str | None, Parameter(help="Address of the database; see `config show`.")] = None,
-    json: Annotated[bool, Parameter(help="Print JSON, errors included.", negative=())] = False,
+    json: Annotated[
+        bool, Parameter(help="Print JSON, errors included.", negative=(), show_default=False)
+    ] = False,
 ) -> object:
     with bound(Options(home=home, database=database, json=json)):
         return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")

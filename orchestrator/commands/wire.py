@@ -9,6 +9,8 @@ from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import Field as member
+from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails
 
 from orchestrator.commands.command import Unchanged
@@ -37,10 +39,24 @@ def shape(request: type[Any]) -> type[BaseModel]:
     hints = get_type_hints(request)
     members: dict[str, Any] = {}
     for item in fields(request):
-        hint = _given(hints[item.name])
-        members[item.name] = (hint, ...) if _required(item) else (hint, None)
+        members[item.name] = (_given(hints[item.name]), ... if _required(item) else _default(item))
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(request.__name__, __config__=config, **members)
+
+
+def left_out() -> Any:
+    """A member that may be left out, of which no value says the same."""
+    return member(default=None, json_schema_extra=_without_default)
+
+
+def _without_default(schema: JsonDict) -> None:
+    del schema["default"]
+
+
+def _default(item: "Field[Any]") -> Any:
+    """What holds when it is not given, as the schema says it: the request itself fills it in."""
+    found = item.default if item.default_factory is MISSING else item.default_factory()
+    return left_out() if isinstance(found, Unchanged) else found
 
 
 def _given(hint: Any) -> Any:

@@ -2,13 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any, cast
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from orchestrator.api import openapi
 from orchestrator.api.resources import RESOURCES
-from orchestrator.commands.surface import BY_NAME
+from orchestrator.api.schemas import answer
+from orchestrator.commands.surface import BY_NAME, COMMANDS
+from orchestrator.commands.wire import shape
 
 
 def test_an_unknown_member_is_named_with_the_nearest_known_one(with_api) -> None:
@@ -84,3 +89,36 @@ def test_the_description_names_every_address_and_refers_to_nothing_that_is_missi
         place = document
         for part in reference.split("/"):
             place = place[part]
+
+
+def defaults(schema: Any, path: str = "", *, named: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema with a default within this one; `named`: its members are names and no keywords."""
+    if isinstance(schema, dict):
+        if not named and "default" in schema:
+            yield path, schema
+        for key, value in schema.items():
+            names = not named and key in ("properties", "$defs", "schemas")
+            yield from defaults(value, f"{path}/{key}", named=names)
+    elif isinstance(schema, list):
+        for number, value in enumerate(schema):
+            yield from defaults(value, f"{path}/{number}")
+
+
+@pytest.mark.parametrize("surface", ["requests", "results"])
+def test_every_default_is_a_value_that_its_own_schema_allows(surface: str) -> None:
+    classes = {command.request if surface == "requests" else command.result for command in COMMANDS}
+    make = shape if surface == "requests" else answer
+    for schema in (make(cast(Any, one)).model_json_schema() for one in classes):
+        Draft202012Validator.check_schema(schema)
+        for path, member in defaults(schema):
+            whole = {**member, "$defs": schema.get("$defs", {})}
+            assert Draft202012Validator(whole).is_valid(member["default"]), (schema["title"], path, member)
+
+
+def test_every_default_of_the_description_is_allowed_too() -> None:
+    document = openapi.document()
+    found = list(defaults(document))
+    assert found
+    for path, member in found:
+        whole = {**member, "components": document["components"]}
+        assert Draft202012Validator(whole).is_valid(member["default"]), (path, member)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import exit_codes
+from orchestrator.cli.main import run
 from orchestrator.cli.menu import BELOW, GROUPS, SINGLE
 from orchestrator.cli.page import filled
 from orchestrator.domain import errors
@@ -33,6 +34,14 @@ def test_what_can_be_typed_is_there_and_says_what_it_does(name: str) -> None:
     found = getattr(import_module(f"orchestrator.cli.{module}"), function)
     assert found.__doc__
     assert ENTRIES[name].summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_help_says_no_default_that_goes_without_saying(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*name.split(), "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Usage:" in said
+    assert [one for one in ("False", "[]", "()", '""') if f"[default: {one}]" in said] == []
 
 
 def test_every_error_has_an_exit_code_with_a_meaning() -> None:

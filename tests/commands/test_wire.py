@@ -24,6 +24,13 @@ def test_a_request_is_built_from_plain_json() -> None:
     assert request == CreateTask(prompt="do it", depends_on=("abcd",), labels={"team": "red"}, run_at=5.0)
 
 
+def test_a_schema_says_what_holds_when_a_field_is_left_out() -> None:
+    made, edited = (shape(one).model_json_schema()["properties"] for one in (CreateTask, EditTask))
+    assert (made["priority"]["default"], made["depends_on"]["default"]) == (100, [])
+    assert made["title"]["default"] is None
+    assert "default" not in edited["priority"], "no value leaves it as it is"
+
+
 def test_words_of_an_enumeration_are_given_as_text() -> None:
     assert decode(ListTasks, {"states": ["READY", "FAILED"]}).states == (TaskState.READY, TaskState.FAILED)
     assert decode(CreateProject, {"id": "acme", "checkout": "worktree"}).checkout is CheckoutKind.WORKTREE
