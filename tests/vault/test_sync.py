@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from sqlalchemy import Connection, select
@@ -64,6 +66,13 @@ def facts(database: Database) -> list[tuple[str, str]]:
 
 REVIEWER = "agent-types/reviewer/profile.md"
 OVERLAY = "projects/acme/agent-types/reviewer/profile.md"
+BESIDE_THE_LOOP = (
+    *(f"orchestrator.vault.{name}" for name in ("files", "document", "server_document", "plan.decide")),
+    *(f"orchestrator.vault.sync.VaultSync.{name}" for name in ("_look", "_apply")),
+    *(f"orchestrator.store.database.Database.{name}" for name in ("run_sync", "read_sync")),
+    "orchestrator.store.vault",
+)
+"""What takes long or waits."""
 
 
 def test_what_the_vault_says_is_in_the_database_after_one_look(
@@ -296,20 +305,26 @@ def test_two_processes_that_look_at_once_write_the_difference_once(
 
 
 def test_files_are_read_beside_the_event_loop(root: Path, sync: VaultSync) -> None:
-    for number in range(300):
+    """Nothing that looks at files, reads what they say or talks to the database runs in the loop's thread."""
+    for number in range(3):
         put(root, f"agent-types/a{number}/profile.md", profile(f"A{number}"))
+    put(root, "mcp-servers/linter.md", "---\ncommand: npx\n---\n")
+    called: set[str] = set()
 
-    async def watched() -> float:
-        longest, last = 0.0, time.perf_counter()
-        task = asyncio.create_task(sync.run_once())
-        while not task.done():
-            await asyncio.sleep(0)
-            now = time.perf_counter()
-            longest, last = max(longest, now - last), now
-        await task
-        return longest
+    def watch(frame: FrameType, what: str, _: object) -> None:
+        if what == "call":
+            called.add(f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}")
 
-    assert asyncio.run(watched()) < 0.5
+    async def watched() -> SyncReport:
+        sys.setprofile(watch)  # of this thread alone
+        try:
+            return await sync.run_once()
+        finally:
+            sys.setprofile(None)
+
+    assert len(asyncio.run(watched()).accepted) == 4
+    assert "orchestrator.vault.sync.VaultSync.run_once" in called
+    assert [one for one in called if one.startswith(BESIDE_THE_LOOP)] == []
 
 
 def test_what_is_remembered_of_the_database_is_what_it_says(
