@@ -87,6 +87,13 @@ def test_daemons_that_are_killed_lose_no_occurrence_and_double_none(
         (f"schedule/{schedule_id}", at) for schedule_id, at in found
     }
     assert len(fired) == len(found)
+    # On a busy machine a question may take longer than it has; that is no occurrence left out.
+    skipped = database.read_sync(events.after, 0, kinds=["schedule.skipped"], limit=10_000)
     for schedule_id in {one for one, _ in found}:
-        times = sorted(at for one, at in found if one == schedule_id and at is not None)
+        asked = {
+            event.event.data["scheduled_for"]
+            for event in skipped
+            if event.event.subject == f"schedule/{schedule_id}"
+        }
+        times = sorted(asked | {at for one, at in found if one == schedule_id and at is not None})
         assert times == [begin + 1 + n for n in range(len(times))], f"{schedule_id} left one out"

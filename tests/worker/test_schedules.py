@@ -69,7 +69,7 @@ def occurred(database: Database) -> list[tuple[str | None, float | None]]:
 
 
 async def until(database: Database, done: Callable[[], bool]) -> None:
-    """Looks after every event that is recorded."""
+    """Looks after every event that is recorded, for less time than a keeper sleeps when nobody wakes it."""
     async with asyncio.timeout(BOUND), database.listener(Topic.EVENTS) as listener:
         while not done():
             await listener.wait(0.5)
@@ -92,7 +92,7 @@ def test_it_sleeps_until_a_schedule_is_added_and_wakes_when_it_is_due(database, 
         await asyncio.gather(work, return_exceptions=True)
         fired = [event.data for event in told(other, "fired")]
         assert fired[0]["scheduled_for"] == added.next_for
-        assert fired[1]["late_seconds"] < 1.0
+        assert fired[1]["scheduled_for"] == fired[0]["scheduled_for"] + 1
 
     asyncio.run(scenario())
 
@@ -259,8 +259,9 @@ def test_while_a_condition_is_asked_a_queued_occurrence_waits_without_haste(data
 
 
 def test_a_queued_occurrence_that_cannot_start_does_not_stop_the_others(database, keeper) -> None:
-    broken, sound = add(database, overlap=Overlap.QUEUE), add(database)
-    at = broken.next_for or 0.0
+    at = float(int(time.time()) + 1)  # of both: between two calls a second may begin
+    broken = add(database, overlap=Overlap.QUEUE, next_for=at, next_at=at)
+    sound = add(database, next_for=at, next_at=at)
     waiting = {"schedule_id": broken.id, "scheduled_for": at - 1, "queued_at": at}
     database.run_sync(lambda tx: tx.execute(queued_occurrences.insert().values(waiting)) and None)
     spoil = text("UPDATE schedules SET task = :task WHERE id = :id")
@@ -284,9 +285,9 @@ def test_nothing_that_a_condition_started_outlives_it(database, keeper, tmp_path
         "while not os.path.exists('there'): pass\n"
         "if sys.argv[1] == 'stays': signal.pause()\n"
     )
-    for how in ("goes", "stays"):
+    for how, seconds in (("goes", 60.0), ("stays", 3.0)):
         command = (sys.executable, "-c", escape, how, f"mark-{tmp_path.name}")
-        add(database, expression="1000", condition=command, condition_seconds=3.0, id=how)
+        add(database, expression="1000", condition=command, condition_seconds=seconds, id=how)
 
     async def scenario() -> None:
         work = asyncio.create_task(keeper(database).keep())
