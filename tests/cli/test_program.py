@@ -204,7 +204,12 @@ def test_the_first_screen_says_how_another_terminal_finds_it_and_that_nothing_ra
     assert (process.returncode, out) == (0, "stopped; nothing was running\n")
 
 
-def test_make_run_ends_in_peace_on_an_interrupt(tmp_path: Path) -> None:
+def test_make_run_ends_in_peace_on_an_interrupt(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What `make test-all` says on the command line of the make that runs these tests.
+    monkeypatch.setenv("PYTHON", "no-such-python")
+    monkeypatch.setenv("VENV", "another")
     root = Path(__file__).parents[2]
     for name in ("Makefile", "pyproject.toml", "requirements/dev.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -221,6 +226,7 @@ def test_make_run_ends_in_peace_on_an_interrupt(tmp_path: Path) -> None:
     with subprocess.Popen(
         ["make", "run"],
         cwd=tmp_path,
+        env=environment | {"PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
