@@ -14,3 +14,5 @@ class Candidate:
     created_at: float
     by_agent: bool = False
     """Whether an agent asked for it, which had rights of its own."""
+    requires: str | None = None
+    """The labels that its worker must have, as they are stored; tasks that agree in them wait in one line."""

@@ -3,12 +3,12 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
-from orchestrator.store.conditions import CLAIMABLE
+from orchestrator.store.conditions import CLAIMABLE, DEMANDING
 from orchestrator.store.queue import AMONG, among
 from orchestrator.store.waiting import candidate
 
@@ -16,9 +16,14 @@ FAR: Final = 1000
 """Tasks read at one look: a few milliseconds, however long the backlog is."""
 
 
+Line = tuple[str, str | None]
+"""A project, and the labels that some of its tasks require, as they are stored: those wait in a line of their
+own."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
-    """A place among a project's tasks, in the order they are taken: just behind this one."""
+    """A place in a line, in the order they are taken: just behind this one."""
 
     priority: int
     created_at: float
@@ -27,44 +32,58 @@ class Position:
 
 FIRST: Final = Position(priority=-(2**31), created_at=0.0, id="")
 
-_AHEAD: Final = f"""
-SELECT id, profile_id, priority, created_at FROM tasks {{hint}}
-WHERE project_id = :project AND {CLAIMABLE} AND (priority, created_at, id) > (:priority, :created_at, :id)
-ORDER BY project_id, priority, created_at, id LIMIT {FAR}
+_AHEAD: Final = """
+SELECT id, profile_id, priority, created_at FROM tasks {hint}
+WHERE project_id = :project AND {where} AND (priority, created_at, id) > (:priority, :created_at, :id)
+ORDER BY project_id, priority, created_at, id LIMIT {far}
 """
-_HINT: Final = {"sqlite": "INDEXED BY tasks_claimable", "postgresql": ""}
+_WHERE: Final = {
+    "tasks_claimable": CLAIMABLE,
+    "tasks_demanding": f"{DEMANDING} AND requires = :requires",
+}
 # Only what is answered with is locked, so that others may have what lies between.
 _LOCK: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
+
+
+def _ahead(dialect: str, index: str) -> str:
+    hint = f"INDEXED BY {index}" if dialect == "sqlite" else ""
+    return _AHEAD.format(hint=hint, where=_WHERE[index], far=FAR)
+
+
 _FOUND: Final = {
-    dialect: text(
+    (dialect, index): text(
         f"SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks WHERE id IN ("
-        f"SELECT id FROM ({_AHEAD.format(hint=_HINT[dialect])}) AS ahead "
+        f"SELECT id FROM ({_ahead(dialect, index)}) AS ahead "
         f"WHERE NOT coalesce(profile_id, '') {among_ids} ORDER BY priority, created_at, id LIMIT :most) "
         f"{_LOCK[dialect]}"
     )
     for dialect, among_ids in AMONG.items()
+    for index in _WHERE
 }
 _LAST: Final = {
-    dialect: text(
-        f"SELECT priority, created_at, id FROM ({_AHEAD.format(hint=hint)}) AS ahead "
+    (dialect, index): text(
+        f"SELECT priority, created_at, id FROM ({_ahead(dialect, index)}) AS ahead "
         f"ORDER BY priority, created_at, id LIMIT 1 OFFSET {FAR - 1}"
     )
-    for dialect, hint in _HINT.items()
+    for dialect in AMONG
+    for index in _WHERE
 }
 
 
 def beyond(
-    tx: Connection, project: str, after: Position, *, passing: Iterable[str | None], most: int
+    tx: Connection, line: Line, after: Position, *, passing: Iterable[str | None], most: int
 ) -> tuple[list[Candidate], Position | None]:
-    """The first `most` of the next `FAR` tasks of the project that anybody may take, passing over those that
-    name one of these profiles, `None` for no name; and where to look next when none was found, `None` at the
-    end of the backlog."""
-    dialect = tx.dialect.name
+    """The first `most` of the next `FAR` tasks of the line, passing over those that name one of these
+    profiles, `None` for no name; and where to look next when none was found, `None` at its end."""
+    project, requires = line
+    which = tx.dialect.name, "tasks_claimable" if requires is None else "tasks_demanding"
+    values: dict[str, Any] = {"project": project, **asdict(after)}
+    if requires is not None:
+        values["requires"] = requires
     ids = among(tx, [name or "" for name in passing])
-    values = {"project": project, **asdict(after)}
-    rows = tx.execute(_FOUND[dialect], {**values, "ids": ids, "most": most})
-    found = [candidate(row) for row in rows]
+    rows = tx.execute(_FOUND[which], {**values, "ids": ids, "most": most})
+    found = [candidate(row, requires=requires) for row in rows]
     if found:
         return found, after
-    last = tx.execute(_LAST[dialect], values).first()
+    last = tx.execute(_LAST[which], values).first()
     return [], None if last is None else Position(priority=last[0], created_at=last[1], id=last[2])

@@ -148,10 +148,11 @@ def look(
     found: dict[str, list[Any]] = {}
     for row in tx.execute(_LOOK[tx.dialect.name], {"most": most}).all():
         found.setdefault(row[0], []).append(row)
-    tasks = found.get("task", [])
+    candidates = [candidate(row[1:]) for row in found.get("task", ())]
     for row in found.get("demand", ()):
         if set(json.loads(row.requires)) <= set(labels):
-            tasks += tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": row.requires}).all()
+            some = tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": row.requires}).all()
+            candidates += [candidate(one[1:], requires=row.requires) for one in some]
     now = clock(tx) if clock else next((row.created_at for row in found.get("now", ())), time.time())
     limits = {row.project_id: _limits(row) for row in found.get("project", ())}
     running = {
@@ -159,7 +160,7 @@ def look(
         for row in found.get("project", ())
         if row.running
     }
-    projects = {row[2] for row in tasks}
+    projects = {task.project_id for task in candidates}
     if projects - limits.keys() or (
         tx.dialect.name == "postgresql" and any(limits[project].exclusive for project in projects)
     ):
@@ -167,13 +168,13 @@ def look(
     return Looked(
         at=now,
         due=min((row.created_at for row in found["due"] if row.created_at is not None), default=None),
-        candidates=[candidate(row[1:]) for row in tasks],
+        candidates=candidates,
         limits=limits,
         running=running,
     )
 
 
-def candidate(row: Sequence[Any]) -> Candidate:
+def candidate(row: Sequence[Any], *, requires: str | None = None) -> Candidate:
     """The task whose id, project, profile, priority, age and caller's attempt the row begins with."""
     return Candidate(
         id=row[0],
@@ -182,6 +183,7 @@ def candidate(row: Sequence[Any]) -> Candidate:
         priority=row[3],
         created_at=row[4],
         by_agent=row[5] is not None,
+        requires=requires,
     )
 
 

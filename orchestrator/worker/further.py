@@ -9,17 +9,17 @@ from orchestrator.domain.fairness import Snapshot, Use
 from orchestrator.domain.limit import Place
 from orchestrator.store import further
 from orchestrator.store.database import Transaction
-from orchestrator.store.further import FIRST, Position
+from orchestrator.store.further import FIRST, Line, Position
 from orchestrator.worker.admission import Facts
 
-PROJECTS: Final = 4
+LINES: Final = 4
 """Looked into in one turn; the others have theirs in the next ones."""
 
 ROUNDS: Final = 3
 """In one turn: what is found may name profiles without room, too."""
 
-Passing = Mapping[str, frozenset[str | None]]
-"""By project, the profiles that its tasks may name which cannot start now."""
+Passing = Mapping[Line, frozenset[str | None]]
+"""By line, the profiles that its tasks may name which cannot start now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,23 +45,24 @@ class Dealt:
 
 
 def stuck(dealt: Dealt, *, host: str, most: int) -> Passing:
-    """Projects of which nothing was picked though they may have more at work, because all they had to offer
-    waits for a profile, a model or a provider. Nothing, where no slot is left or no room for anybody."""
+    """Lines of projects of which nothing was picked though they may have more at work, because what they had
+    to offer waits for a profile, a model or a provider. None, where no slot or no room is left for any."""
     if len(dealt.picks) == len(dealt.snapshot.slots) or not (dealt.snapshot.rooms or dealt.facts.backoffs):
         return {}
     full = {use for use, left in dealt.rooms.items() if left <= 0}
     if not full.isdisjoint(Place(host=host).uses):
         return {}
-    picked = {task_id for task_id, _ in dealt.picks}
-    offers: dict[str, list[Candidate]] = {}
+    chosen = {task_id for task_id, _ in dealt.picks}
+    picked = {task.project_id for task in dealt.candidates if task.id in chosen}
+    offers: dict[Line, list[Candidate]] = {}
     for task in dealt.candidates:
-        offers.setdefault(task.project_id, []).append(task)
+        offers.setdefault((task.project_id, task.requires), []).append(task)
     return {
-        project: passing
-        for project, tasks in offers.items()
-        if (len(tasks) >= most or project in dealt.facts.directories)
-        and _may_have_more(dealt, project)
-        and picked.isdisjoint(task.id for task in tasks)
+        line: passing
+        for line, tasks in offers.items()
+        if (len(tasks) >= most or line[0] in dealt.facts.directories)
+        and line[0] not in picked
+        and _may_have_more(dealt, line[0])
         and (passing := frozenset(task.profile_id for task in tasks if _waits(task, dealt, full)))
     }
 
@@ -86,17 +87,17 @@ class Further:
     """One for a worker. It remembers how far it has looked in vain, so that the next turn goes on from there;
     at the end of a backlog it begins anew."""
 
-    _looked: dict[str, Position] = field(default_factory=dict)
-    """By project, the one that was looked into last at the end."""
+    _looked: dict[Line, Position] = field(default_factory=dict)
+    """By line, the one that was looked into last at the end."""
 
     def candidates(self, tx: Transaction, passing: Passing, *, most: int) -> list[Candidate]:
-        """Tasks of these projects that may fare better."""
-        waited = [project for project in self._looked if project in passing]
-        new = [project for project in passing if project not in self._looked]
+        """Tasks of these lines that may fare better."""
+        waited = [line for line in self._looked if line in passing]
+        new = [line for line in passing if line not in self._looked]
         found: list[Candidate] = []
-        for project in (new + waited)[:PROJECTS]:
-            after = self._looked.pop(project, FIRST)
-            some, following = further.beyond(tx, project, after, passing=passing[project], most=most)
-            self._looked[project] = following or FIRST
+        for line in (new + waited)[:LINES]:
+            after = self._looked.pop(line, FIRST)
+            some, following = further.beyond(tx, line, after, passing=passing[line], most=most)
+            self._looked[line] = following or FIRST
             found += some
         return found

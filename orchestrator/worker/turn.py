@@ -168,7 +168,7 @@ def _decide(
         picks |= dealt.picks
         places |= dealt.places
         again = stuck(dealt, host=order.host, most=1)
-        passing = {project: passing[project] | names for project, names in again.items()}
+        passing = {line: passing[line] | names for line, names in again.items()}
     return _Decided(picks=tuple(picks.items()), places=places, held=held)
 
 

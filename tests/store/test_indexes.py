@@ -62,11 +62,17 @@ def plan(tx: Connection, query: str) -> str:
     return "\n".join(row[3] for row in tx.execute(text(f"EXPLAIN QUERY PLAN {query}")))
 
 
-def test_a_look_further_into_a_project_begins_at_its_place(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("index", "which"),
+    [("tasks_claimable", CLAIMABLE), ("tasks_demanding", f"{DEMANDING} AND requires = 'x'")],
+)
+def test_a_look_further_into_a_project_begins_at_its_place(
+    database: Database, index: str, which: str
+) -> None:
     database.run_sync(fill)
-    behind = f"project_id = 'p1' AND {CLAIMABLE} AND (priority, created_at, id) > (3, 5, 't')"
-    found = database.read_sync(plan, f"SELECT id FROM tasks WHERE {behind} {TAKEN}")
-    assert "tasks_claimable" in found
+    behind = "project_id = 'p1' AND (priority, created_at, id) > (3, 5, 't')"
+    found = database.read_sync(plan, f"SELECT id FROM tasks WHERE {behind} AND {which} {TAKEN}")
+    assert index in found
     row = {"postgresql": "ROW(priority, created_at", "sqlite": "(priority,created_at,id)>"}
     assert row[database.dialect] in found
     assert "TEMP B-TREE" not in found

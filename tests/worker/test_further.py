@@ -1,5 +1,6 @@
 """Tasks that could run, behind others of their project that have to wait for room."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,8 +26,8 @@ FULL = Rules(limits=(ONE,))
 
 PROFILE = text("INSERT INTO agent_profiles (id, name, created_at, updated_at) VALUES (:id, :id, 1, 1)")
 TASK = text(
-    "INSERT INTO tasks (id, project_id, title, prompt, state, created_at, updated_at, priority, profile_id) "
-    "VALUES (:id, 'acme', 'T', 'P', 'READY', 1, 1, :number, :profile)"
+    "INSERT INTO tasks (id, project_id, title, prompt, state, created_at, updated_at, priority, profile_id, "
+    "requires) VALUES (:id, 'acme', 'T', 'P', 'READY', 1, 1, :number, :profile, :requires)"
 )
 
 
@@ -34,12 +35,17 @@ TASK = text(
 def ask(database: Database) -> Callable[..., None]:
     """Queues tasks of a project, each with the profile named, to be taken in this order."""
 
-    def queue_them(*profiles: str | None, **fields: Any) -> None:
+    def queue_them(*profiles: str | None, requires: tuple[str, ...] = (), **fields: Any) -> None:
         def write(tx: Transaction) -> None:
             projects.create(tx, Project(id="acme", name="Acme", created_at=1.0, updated_at=1.0, **fields))
             tx.execute(PROFILE, [{"id": name} for name in set(profiles) if name])
             rows = [
-                {"id": f"{number:04}-{profile}", "number": number, "profile": profile}
+                {
+                    "id": f"{number:04}-{profile}",
+                    "number": number,
+                    "profile": profile,
+                    "requires": json.dumps(requires) if requires else None,
+                }
                 for number, profile in enumerate(profiles)
             ]
             tx.execute(TASK, rows)
@@ -65,6 +71,14 @@ def test_tasks_whose_profile_is_full_do_not_keep_the_others_of_their_project(dat
     assert take(asked) == ["0000-full"]
     assert take(asked) == ["0030-free", "0031-None", "0042-free"]
     assert take(asked) == []
+
+
+def test_tasks_that_require_labels_stand_in_a_line_of_their_own(database, ask, take) -> None:
+    ask(*["full"] * 30, "free", requires=("gpu",))
+    nothing = Limit(scope=LimitScope.PROFILE, name="full", max_concurrent=0)
+    asked = counsel(Rules(limits=(nothing,)))
+    assert take(asked) == []
+    assert take(asked, labels=frozenset({"gpu"})) == ["0030-free"]
 
 
 def test_what_is_found_may_have_no_room_either_and_the_search_goes_on(database, ask, take) -> None:
