@@ -71,10 +71,11 @@ def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:
     yield output.table(("", "what", "found"), rows, width=min(WIDTH, output.console().width))
     yield output.text("")
     if found.ready:
-        yield output.hint("ready; start with", typed("up"), "green")
+        yield from output.steps("ready; start with", typed("up"), style="green")
     elif found.healthy:
         yield output.text("sound, but not ready: there are no credentials.", "yellow")
-        yield output.hint("  with a model", f"export ANTHROPIC_API_KEY=... and then {typed('up')}", "yellow")
-        yield output.hint("  without one", f" {typed('up --rehearse')}", "yellow")
+        key = "export ANTHROPIC_API_KEY=..."
+        yield from output.steps("To work with a model", key, typed("up"), style="yellow")
+        yield from output.steps("To rehearse without one", typed("up --rehearse"), style="yellow")
     else:
         yield output.text("not ready: correct what is marked as a fault", "red")

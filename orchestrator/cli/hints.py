@@ -37,8 +37,8 @@ def program() -> str:
     found = shutil.which(NAME)
     if ours is None or (found is not None and Path(found).samefile(ours)):
         return NAME
-    inside = ours.relative_to(Path.cwd()) if ours.is_relative_to(Path.cwd()) else ours
-    return shlex.quote(str(inside))
+    inside = str(ours.relative_to(Path.cwd()) if ours.is_relative_to(Path.cwd()) else ours)
+    return shlex.quote(inside if "/" in inside else f"./{inside}")
 
 
 def _ours() -> Path | None:

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, RenderableType
@@ -86,6 +86,13 @@ def text(value: object, style: str = "") -> Text:
 def hint(label: str, command: str, style: str = "dim") -> Text:
     """What to type next, with the command at the end of a line that is copied in one piece."""
     return _OnePiece(visible(f"{label}: {command}"), style=style)
+
+
+def steps(label: str, *commands: str, style: str = "dim") -> Iterator[Text]:
+    """What to type next, one after the other: each command on a line of its own, copied in one piece."""
+    yield text(f"{label}:", style)
+    for command in commands:
+        yield _OnePiece(visible(f"  {command}"), style=style)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None) -> Table:

@@ -277,14 +277,24 @@ def test_a_fault_of_ours_is_one_line_and_a_file(cli, monkeypatch: pytest.MonkeyP
 def test_the_doctor_says_what_is_missing_for_work_in_80_columns(cli, monkeypatch) -> None:
     for name in CREDENTIALS:
         monkeypatch.delenv(name, raising=False)
-    ran = cli("doctor")
-    # A command to be copied is not broken, wherever the program lies.
-    out = ran.out.replace(str(Path(sys.executable).with_name("orchestrator")), "orchestrator")
-    assert max(map(len, out.splitlines())) <= 80
-    assert "not ready: there are no credentials" in ran.out
-    assert "up --rehearse" in ran.out
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(Path(sys.executable).parents[2])
+    lines = cli("doctor").out.splitlines()
+    # A command to be copied has its line to itself and is not broken, wherever the program lies.
+    up = f"  {Path(sys.executable).parent.relative_to(Path.cwd())}/orchestrator up"
+    first = lines.index("sound, but not ready: there are no credentials.")
+    assert max(map(len, lines[: first + 1])) <= 80
+    assert lines[first + 1 :] == [
+        "To work with a model:",
+        "  export ANTHROPIC_API_KEY=...",
+        up,
+        "To rehearse without one:",
+        f"{up} --rehearse",
+    ]
     monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
-    assert "ready; start with:" in cli("doctor").out
+    assert cli("doctor").out.splitlines()[-2:] == ["ready; start with:", up]
+    monkeypatch.chdir(Path(sys.executable).parent)
+    assert cli("doctor").out.splitlines()[-1] == "  ./orchestrator up"
     assert cli("doctor", "--json").json["ready"] is True
 
 
