@@ -17,7 +17,7 @@ settings.register_profile("same", derandomize=True, deadline=None, max_examples=
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-pytest_plugins = ["databases", "known_events"]
+pytest_plugins = ["databases", "known_events", "marked_rules"]
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program they start would
 # inherit that; those that are told to stop by it would never end.

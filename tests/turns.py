@@ -32,7 +32,9 @@ def order(worker: str = "w1", *, slots: int = 0, **fields: Any) -> Order:
     return replace(_PLAIN, worker=worker, slots=tuple(range(slots)), **fields)
 
 
-def as_named(_tx: Transaction, candidates: Sequence[Candidate], _now: float) -> Mapping[Key, Verdict]:
+def as_named(
+    _tx: Transaction, candidates: Sequence[Candidate], _now: float, _rules: int
+) -> Mapping[Key, Verdict]:
     """Every task may run, under the profile that it names."""
     return {
         (one.project_id, one.profile_id): Verdict(harness="claude", profile_id=one.profile_id)
@@ -42,5 +44,5 @@ def as_named(_tx: Transaction, candidates: Sequence[Candidate], _now: float) -> 
 
 def counsel(rules: Rules | None = None) -> Counsel:
     return Counsel(
-        judge=as_named, rules=lambda _tx, _now, _heard: rules or Rules(), spent=lambda _tx, _now: {}
+        judge=as_named, rules=lambda _tx, _now, _heard, _version: rules or Rules(), spent=lambda _tx, _now: {}
     )

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from orchestrator.domain.provider import Backoff
-from orchestrator.store.outbox import mark_changed
+from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.tables import backoffs
 
 
@@ -15,10 +15,11 @@ def store(tx: Connection, heard: Mapping[str, Backoff | None]) -> None:
     """Leave these providers alone, and those with `None` no longer."""
     insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
     # In order, and in one statement each: a rate limit is heard by every host at the same moment.
+    if heard:
+        mark_rules_changed(tx)
     for provider, backoff in sorted(heard.items()):
         if backoff is None:
             tx.execute(delete(backoffs).where(backoffs.c.provider == provider))
-            mark_changed(tx)
             continue
         said = {"reason": backoff.reason, "message": backoff.message, "until": backoff.until}
         put = insert(backoffs).values(provider=provider, **said)

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from orchestrator.domain.limit import Limit, LimitScope, Place
-from orchestrator.store.outbox import mark_changed
+from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.tables import limits
 
 _NUMBERS: Final = ("max_concurrent", "budget_usd_per_day", "budget_tokens_per_day")
@@ -34,7 +34,7 @@ def put(tx: Connection, limit: Limit, *, now: float) -> None:
         tx.execute(put.on_conflict_do_update(index_elements=tuple(key), set_=values))
     else:
         tx.execute(delete(limits).where(*(limits.c[name] == value for name, value in key.items())))
-    mark_changed(tx)
+    mark_rules_changed(tx)
 
 
 def list_limits(tx: Connection) -> list[Limit]:

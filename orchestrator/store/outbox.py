@@ -34,6 +34,11 @@ _RECORD: Final = {
 }
 
 
+_NEXT_RULES: Final = text(
+    "INSERT INTO rules (id, version) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET version = rules.version + 1"
+)
+
+
 class Topic(StrEnum):
     """What a loop can wait for."""
 
@@ -52,6 +57,7 @@ class Topic(StrEnum):
 class Outbox:
     events: list[Event] = field(default_factory=list)
     topics: set[Topic] = field(default_factory=set)
+    rules: bool = False
 
 
 def open_outbox(tx: Connection) -> Outbox:
@@ -66,6 +72,13 @@ def mark_changed(tx: Connection, topic: Topic = Topic.QUEUE) -> None:
     _of(tx).topics.add(topic)
 
 
+def mark_rules_changed(tx: Connection) -> None:
+    """What decides whether a task may start, and as what, is another once this transaction has committed:
+    profiles, servers, projects, limits, providers. What a worker remembers of them holds no more."""
+    _of(tx).rules = True
+    mark_changed(tx)
+
+
 def announce(tx: Connection, *facts: Event) -> None:
     """Record events with this transaction. They are written last, just before it commits."""
     outbox = _of(tx)
@@ -75,9 +88,14 @@ def announce(tx: Connection, *facts: Event) -> None:
 
 
 def flush(tx: Connection) -> None:
-    """Write the events. A reader resumes after the last id it saw, so ids must become visible in order:
-    on PostgreSQL the lock makes the order of ids the order of commits, and SQLite has one writer anyway.
-    Last in the transaction, so that the lock is held for one insert and the commit."""
+    """Write the events, and that the rules are others.
+
+    A reader resumes after the last id it saw, so ids must become visible in order: on PostgreSQL the lock
+    makes the order of ids the order of commits, and SQLite has one writer anyway. Last in the
+    transaction, so that the locks are held for one insert and the commit.
+    """
+    if _of(tx).rules:
+        tx.execute(_NEXT_RULES)
     facts = _of(tx).events
     if not facts:
         return

@@ -13,7 +13,7 @@ from orchestrator.domain.errors import AlreadyExists, InvalidInput, NotFound
 from orchestrator.domain.profile import AgentProfile, EffectiveProfile
 from orchestrator.domain.task import Task
 from orchestrator.store import servers
-from orchestrator.store.outbox import mark_changed
+from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.profile_rows import profile_of, values_of
 from orchestrator.store.tables import (
     agent_profiles,
@@ -39,7 +39,7 @@ def create_profile(tx: Connection, profile: AgentProfile, *, now: float, digest:
         raise AlreadyExists(
             f"profile {profile.id} or another one named {profile.name!r} already exists", field="id"
         ) from error
-    mark_changed(tx)
+    mark_rules_changed(tx)
 
 
 def get_profile(tx: Connection, profile_id: str) -> AgentProfile | None:
@@ -82,7 +82,7 @@ def update_profile(
         tx.execute(sa.update(agent_profiles).where(agent_profiles.c.id == profile_id).values(values))
     except IntegrityError as error:
         raise AlreadyExists(f"another profile named {profile.name!r} already exists", field="name") from error
-    mark_changed(tx)
+    mark_rules_changed(tx)
     return profile
 
 
@@ -92,7 +92,7 @@ def remove_profile(tx: Connection, profile_id: str, *, now: float) -> bool:
     here = (agent_profiles.c.id == profile_id) & agent_profiles.c.removed_at.is_(None)
     name = agent_profiles.c.name + f" (removed: {profile_id})"
     gone = sa.update(agent_profiles).where(here).values(removed_at=now, name=name)
-    mark_changed(tx)
+    mark_rules_changed(tx)
     return tx.execute(gone).rowcount == 1
 
 
@@ -101,7 +101,7 @@ def delete_profile(tx: Connection, profile_id: str) -> bool:
     for column in (tasks.c.profile_id, projects.c.default_profile_id, schedules.c.profile_id):
         tx.execute(sa.update(column.table).where(column == profile_id).values({column.name: None}))
     tx.execute(sa.delete(bindings).where(bindings.c.profile_id == profile_id))
-    mark_changed(tx)
+    mark_rules_changed(tx)
     return tx.execute(sa.delete(agent_profiles).where(agent_profiles.c.id == profile_id)).rowcount == 1
 
 
@@ -126,13 +126,13 @@ def put_overlay(
     if not tx.execute(sa.update(profile_overlays).where(*here).values(values)).rowcount:
         key = {"project_id": project_id, "profile_id": profile.id}
         tx.execute(sa.insert(profile_overlays).values(**key, created_at=now, **values))
-    mark_changed(tx)
+    mark_rules_changed(tx)
 
 
 def remove_overlay(tx: Connection, project_id: str, profile_id: str, *, now: float) -> bool:
     """The override's document is gone; the row stays. False when there was none."""
     here = (*_overlay(project_id, profile_id), profile_overlays.c.removed_at.is_(None))
-    mark_changed(tx)
+    mark_rules_changed(tx)
     return tx.execute(sa.update(profile_overlays).where(*here).values(removed_at=now)).rowcount == 1
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.errors import AlreadyExists, NotFound
 from orchestrator.domain.project import CheckoutKind, Project
-from orchestrator.store.outbox import mark_changed
+from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.tables import agent_profiles, projects, tasks
 
 _NAMES: Final = tuple(field.name for field in fields(Project))
@@ -22,7 +22,7 @@ def create(tx: Connection, project: Project) -> None:
         tx.execute(insert(projects).values(_values(project)))
     except IntegrityError as error:
         raise AlreadyExists(f"project {project.id} already exists", field="id") from error
-    mark_changed(tx)
+    mark_rules_changed(tx)
 
 
 def get(tx: Connection, project_id: str) -> Project | None:
@@ -41,7 +41,7 @@ def update(tx: Connection, project: Project) -> None:
     done = tx.execute(sa.update(projects).where(projects.c.id == project.id).values(_values(project)))
     if done.rowcount != 1:
         raise NotFound(f"project {project.id} not found", field="project_id")
-    mark_changed(tx)
+    mark_rules_changed(tx)
 
 
 def count_tasks(tx: Connection, project_id: str) -> dict[str, int]:

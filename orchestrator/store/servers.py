@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
 from orchestrator.domain.mcp import McpServer, RegisteredServer, ServerProbe, ServerTool
+from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.tables import mcp_servers
 
 SYSTEM = ""
@@ -14,6 +15,7 @@ SYSTEM = ""
 
 def put(tx: Connection, server: McpServer, *, digest: str, now: float) -> None:
     """Make this the definition of the server of that name and scope."""
+    mark_rules_changed(tx)
     values = {**_values(server), "digest": digest, "updated_at": now}
     if tx.execute(update(mcp_servers).where(*_key(server.name, server.project_id)).values(values)).rowcount:
         return
@@ -28,6 +30,7 @@ def get(tx: Connection, name: str, *, project_id: str | None = None) -> McpServe
 
 def remove(tx: Connection, name: str, *, project_id: str | None = None) -> bool:
     """False when there was none."""
+    mark_rules_changed(tx)
     return tx.execute(delete(mcp_servers).where(*_key(name, project_id))).rowcount == 1
 
 

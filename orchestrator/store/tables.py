@@ -41,7 +41,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0012"
+REVISION: Final = "0013"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -52,7 +52,6 @@ metadata: Final = MetaData(
         "uq": "%(table_name)s_%(column_0_N_name)s_key",
     }
 )
-
 
 agent_profiles: Final = Table(
     "agent_profiles",
@@ -114,6 +113,11 @@ projects: Final = Table(
     Index("projects_by_profile", "default_profile_id"),
 )
 
+# One row, whose number grows with every change of what decides whether a task may start, and as what.
+rules: Final = Table(
+    "rules", metadata, Column("id", Integer, primary_key=True), Column("version", BigInteger, nullable=False)
+)
+
 bindings: Final = Table(
     "bindings",
     metadata,
@@ -129,7 +133,6 @@ bindings: Final = Table(
     Column("archived_at", Real),
     Index("bindings_by_profile", "profile_id"),
 )
-
 
 tasks: Final = Table(
     "tasks",

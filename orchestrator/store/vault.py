@@ -23,7 +23,7 @@ from orchestrator.domain.vault import (
     VaultKnown,
 )
 from orchestrator.store import profiles, servers, tasks
-from orchestrator.store.outbox import announce, mark_changed
+from orchestrator.store.outbox import announce, mark_rules_changed
 from orchestrator.store.profile_rows import values_of
 from orchestrator.store.servers import SYSTEM
 from orchestrator.store.tables import (
@@ -105,7 +105,7 @@ def apply(tx: Connection, changes: VaultChanges, now: float) -> int:
     facts = list(_events(changes, now))
     announce(tx, *facts)
     tasks.reconsider(tx)  # what a profile or a missing server holds may go on
-    mark_changed(tx)
+    mark_rules_changed(tx)
     return len(facts)
 
 

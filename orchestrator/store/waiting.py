@@ -28,6 +28,8 @@ class Looked:
     limits: Mapping[str, Limits]
     """Of the candidates' projects, at least."""
     running: Mapping[str, Running]
+    rules: int
+    """Grows with every change of what else decides: profiles, servers, projects, limits, providers."""
 
 
 _OPEN_PROJECTS: Final = """
@@ -113,6 +115,7 @@ def _look(dialect: str) -> str:
         _rows("project", **project) + _PROJECTS,
         _rows("task", **_from("t", _TASK)) + _FIRST[dialect].format(**claimable),
         _rows("demand", requires="requires") + _DEMANDS.format(**demanding),
+        _rows("rules", priority="version") + " FROM rules",
         _rows("due", created_at="min(run_at)") + f" FROM tasks WHERE {WAITING}",
         _rows("due", created_at="min(hold_until)") + f" FROM tasks WHERE {HELD}",
     ]
@@ -171,6 +174,7 @@ def look(
         candidates=candidates,
         limits=limits,
         running=running,
+        rules=next((row.priority for row in found.get("rules", ())), 0),
     )
 
 

@@ -38,6 +38,8 @@ class Facts:
     directories: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    rules: int = 0
+    """Version of the rules that the verdicts are of."""
     spent: bool = False
     """Whether the daily budget of all projects together is."""
     recheck_seconds: float = 300.0

@@ -162,13 +162,20 @@ class Worker:
         self._take_in(turned, endings)
         if turned.claims:
             await asyncio.sleep(0)  # they begin before the next turn does
+        await self._keep_up()
         return len(turned.recorded) + len(turned.claims) + turned.held
+
+    async def _keep_up(self) -> None:
+        """Between two turns, when nothing waits for it."""
+        with contextlib.suppress(DatabaseUnavailable):  # what is known will do
+            await self._recently.refresh()
 
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
         """Everything that goes on beside the loop, begun and ended in one place."""
         await self._agents.know_credentials()
         self._clock.learn(await self._rescue.arrive())
+        await self._keep_up()
         log.info("worker.started", worker=self.id, slots=self._config.slots)
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -196,7 +203,7 @@ class Worker:
             per_project=self._config.per_project,
             labels=frozenset(self._config.labels),
             host=self._host,
-            recent=await self._recently.by_project(),
+            recent=self._recently.by_project,
             harnesses=frozenset(self._registry.harnesses),
             backoffs=self._providers.now(now),
             providers=dict(self._providers.named),

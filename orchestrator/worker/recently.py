@@ -24,7 +24,13 @@ class Recently:
         self._known: dict[str, Recent] = {}
         self._again_at = 0.0
 
-    async def by_project(self) -> Mapping[str, Recent]:
+    @property
+    def by_project(self) -> Mapping[str, Recent]:
+        """As last known."""
+        return dict(self._known)
+
+    async def refresh(self) -> None:
+        """Ask, if it is time to."""
         begun = time.monotonic()
         if begun >= self._again_at:
             self._known = await self._database.read(
@@ -32,7 +38,6 @@ class Recently:
             )
             took = time.monotonic() - begun
             self._again_at = begun + max(REFRESH_SECONDS, PATIENCE * took)
-        return dict(self._known)
 
     def add(self, recorded: Iterable[Ending], *, at: float, lease_seconds: float) -> None:
         self._known = plus(self._known, recorded, at=at, lease_seconds=lease_seconds)

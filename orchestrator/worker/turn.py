@@ -22,7 +22,7 @@ from orchestrator.worker.further import ROUNDS, Dealt, Further, stuck
 from orchestrator.worker.recently import plus
 from orchestrator.worker.standing import Rules
 
-Judge = Callable[[Transaction, Sequence[Candidate], float], Mapping[Key, Verdict]]
+Judge = Callable[[Transaction, Sequence[Candidate], float, int], Mapping[Key, Verdict]]
 """Resolves the profiles of candidates: a verdict for each project and profile among them."""
 
 Clock = Callable[[Transaction], float]
@@ -73,10 +73,10 @@ class Turned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counsel:
-    """What a turn asks within its transaction, the first two remembered for a moment."""
+    """What a turn asks within its transaction, the first two remembered until something changed."""
 
     judge: Judge
-    rules: Callable[[Transaction, float, Mapping[str, Backoff | None]], Rules]
+    rules: Callable[[Transaction, float, Mapping[str, Backoff | None], int | None], Rules]
     spent: Callable[[Transaction, float], Mapping[str, Spent]]
     """What each project has spent today; not remembered but exact."""
     confined: Callable[[Transaction, Candidate], Verdict | None] = lambda _tx, _candidate: None
@@ -91,20 +91,20 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
         now = (clock or queue.clock)(tx)
         recorded = tuple(settling.settle(tx, order.endings, worker=order.worker, now=now))
         if not order.slots:
-            rules = counsel.rules(tx, now, order.heard)
+            rules = counsel.rules(tx, now, order.heard, None)
             return Turned(at=now, recorded=recorded, claims=(), backoffs=rules.backoffs)
         # What they took counts for what is claimed next.
         ended = plus(order.recent, recorded, at=now, lease_seconds=order.lease_seconds)
         order = replace(order, recent=ended)
     looked = _look(tx, order, clock)
     now, candidates, limits = looked.at, looked.candidates, looked.limits
-    rules = counsel.rules(tx, now, order.heard)
+    rules = counsel.rules(tx, now, order.heard, looked.rules)
     turned = Turned(at=now, recorded=recorded, claims=(), due=looked.due, backoffs=rules.backoffs)
     if not candidates:
         return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
-    facts = _facts(tx, order, counsel.judge(tx, candidates, now), rules, limits, now)
-    facts = replace(facts, spent=_all_spent(rules, spent))
+    facts = _facts(tx, order, counsel.judge(tx, candidates, now, looked.rules), rules, limits, now)
+    facts = replace(facts, rules=looked.rules, spent=_all_spent(rules, spent))
     rooms = _rooms(tx, rules) if rules.bounded else {}
     snapshot = _snapshot(order, looked, spent, rooms)
     decided = _decide(tx, order, counsel, candidates, facts, snapshot)
@@ -159,7 +159,7 @@ def _decide(
             break
         taken = {facts.directories.get(task.project_id) for task in dealt.candidates if task.id in picks}
         busy = facts.busy.union(directory for directory in taken if directory is not None)
-        facts = replace(facts, verdicts=counsel.judge(tx, found, facts.now), busy=busy)
+        facts = replace(facts, verdicts=counsel.judge(tx, found, facts.now, facts.rules), busy=busy)
         left = tuple(slot for slot in snapshot.slots if slot not in picks.values())
         dealt, more = _deal(
             tx, order, counsel, found, facts, replace(snapshot, rooms=dealt.rooms, slots=left)

@@ -1,4 +1,4 @@
-"""What resolving says about waiting tasks, remembered for a moment."""
+"""What resolving says about waiting tasks, remembered until something changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,9 +13,7 @@ from orchestrator.store import attempts, profiles, tasks
 from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
 from orchestrator.worker.lacking import Lacking, unstartable
-
-REMEMBERED_SECONDS = 1.0
-"""An attempt resolves its profile anew in any case: this only spares a busy queue the same question."""
+from orchestrator.worker.standing import REMEMBERED_SECONDS
 
 
 class Verdicts:
@@ -29,12 +27,18 @@ class Verdicts:
         self._defaults = defaults
         self._ceiling = ceiling
         self._known: dict[Key, Verdict] = {}
+        self._version = -1
         self._since = 0.0
 
-    def judge(self, tx: Transaction, waiting: Sequence[Candidate], now: float) -> Mapping[Key, Verdict]:
+    def judge(
+        self, tx: Transaction, waiting: Sequence[Candidate], now: float, version: int
+    ) -> Mapping[Key, Verdict]:
+        """A verdict for each. `version` is that of the rules, as the turn found them: what was said before
+        holds for as long. An attempt resolves its profile anew in any case."""
         lacked = self._lacking.names
-        if lacked != self._lacked or not self._since <= now < self._since + REMEMBERED_SECONDS:
-            self._known, self._since, self._lacked = {}, now, lacked
+        lasting = self._since <= now < self._since + REMEMBERED_SECONDS
+        if lacked != self._lacked or version != self._version or not lasting:
+            self._known, self._since, self._lacked, self._version = {}, now, lacked, version
         # A refusal is not remembered: a task that is looked at again, because what held it has changed, would
         # be held once more for what was true before.
         known = {key: verdict for key, verdict in self._known.items() if verdict.reason is None}

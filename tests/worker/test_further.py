@@ -107,7 +107,7 @@ def test_a_directory_is_not_kept_free_for_a_task_that_has_no_room(database, ask,
 def test_tasks_of_a_provider_that_is_left_alone_do_not_keep_those_of_another(database, ask, take) -> None:
     ask(*["full"] * 20, "free")
 
-    def judge(_tx: Transaction, candidates: list[Candidate], _now: float) -> dict[Any, Verdict]:
+    def judge(_tx: Transaction, candidates: list[Candidate], _now: float, _rules: int) -> dict[Any, Verdict]:
         harness = {"full": "claude", "free": "codex"}
         return {
             (one.project_id, one.profile_id): Verdict(harness=harness[one.profile_id or ""])
