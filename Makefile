@@ -67,7 +67,7 @@ peers: env ## Measure beside procrastinate, pgqueuer and huey (installs them int
 faults: env ## Kill, stop and cut workers and databases for long, and print a table; KILLS=1000 takes about twelve minutes on two cores
 	PYTHONPATH=tests $(BIN)/python -m faults --kills $(KILLS)
 
-simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about twenty minutes)
+simulate: env ## A fleet of 500 hosts and a million tasks in virtual time (about half an hour)
 	$(BIN)/python bench/simulate.py
 
 deploy-test: env ## Boot the systemd units and build the container image; needs root, and says what else; SUITE=trixie

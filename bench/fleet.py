@@ -80,7 +80,7 @@ class Fleet:
                     project_id=f"p{n:04}",
                     weight=draw.choice(WEIGHTS),
                     max_concurrent=draw.choice((None, None, 20, 100) if n < 100 else (None, None, 1, 5)),
-                    # About half of what its tasks cost, so that some have to wait for another day.
+                    # About two thirds of what its tasks cost, so that some have to wait for another day.
                     budget_usd_per_day=draw.choice((None, None, None, 0.5 + self.plan.tasks / 100 / (n + 1))),
                     checkout=CheckoutKind.EMPTY,
                     repository=None,
