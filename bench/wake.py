@@ -1,6 +1,6 @@
 """From a commit in another process to the start of the handler in an idle worker, and what idling costs.
 
-    python bench/wake.py [--rounds 300] [--backlog 0]
+    python bench/wake.py [--rounds 300] [--backlog 0] [--pause 0.02]
 
 The backlog waits for its time (`run_at`), so that the worker is idle although the queue is long. The clock is
 CLOCK_MONOTONIC, which processes of one machine share: read in the writer right after the commit returned,
@@ -33,6 +33,8 @@ from orchestrator.worker.stop import Stop
 
 DONE = Settlement(state=TaskState.COMPLETED, outcome="completed", message="done", used_attempt=True)
 IDLE_SECONDS = 20.0
+PAUSE_SECONDS = 0.02
+"""Between two wake-ups, so that the worker is idle again."""
 
 
 def write(url: str) -> None:
@@ -44,7 +46,7 @@ def write(url: str) -> None:
             print(time.monotonic(), flush=True)
 
 
-async def measure(url: str, rounds: int) -> tuple[list[float], float, float]:
+async def measure(url: str, rounds: int, pause: float = PAUSE_SECONDS) -> tuple[list[float], float, float]:
     """Latencies in ms, the share of a core that idling costs, and the worker's size in MiB."""
     database = open_database(url)
     stop = Stop()
@@ -78,7 +80,7 @@ async def measure(url: str, rounds: int) -> tuple[list[float], float, float]:
             at, line = await asyncio.gather(started.get(), writer.stdout.readline())
             if number >= 20:
                 latencies.append((at - float(line)) * 1000)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
         writer.stdin.close()
         await writer.wait()
         before, begun = time.process_time(), time.monotonic()
@@ -103,6 +105,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--backlog", type=int, default=0)
+    parser.add_argument("--pause", type=float, default=PAUSE_SECONDS, help="seconds between two wake-ups")
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"])
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
@@ -112,10 +115,10 @@ def main() -> None:
         write(given.write)
         return
     if given.one:
-        report(given.one, given.rounds)
+        report(given.one, given.rounds, given.pause)
         return
     print(describe("psycopg"))
-    print(f"\n{given.rounds} tasks, one at a time; {given.backlog:,} others wait for their time\n")
+    print(f"\n{given.rounds} tasks, {given.pause} s apart; {given.backlog:,} others wait for their time\n")
     head = ("database", "p50 ms", "p99 ms", "idle core", "MiB")
     print(f"{head[0]:12} {head[1]:>8} {head[2]:>8} {head[3]:>10} {head[4]:>6}", flush=True)
     with backlog.postgres() as server:
@@ -128,12 +131,20 @@ def main() -> None:
                 database.close()
                 # A process of its own, so that its size is the worker's and not that of the loading.
                 subprocess.run(
-                    [sys.executable, __file__, "--one", url, "--rounds", str(given.rounds)], check=True
+                    [
+                        sys.executable,
+                        __file__,
+                        "--one",
+                        url,
+                        f"--rounds={given.rounds}",
+                        f"--pause={given.pause}",
+                    ],
+                    check=True,
                 )
 
 
-def report(url: str, rounds: int) -> None:
-    latencies, idle, size = asyncio.run(measure(url, rounds))
+def report(url: str, rounds: int, pause: float) -> None:
+    latencies, idle, size = asyncio.run(measure(url, rounds, pause))
     latencies.sort()
     p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
     print(f"{url.partition(':')[0]:12} {p50:>8.2f} {p99:>8.2f} {idle:>10.2%} {size:>6.0f}", flush=True)
