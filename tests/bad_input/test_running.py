@@ -89,6 +89,10 @@ def test_two_programs_on_one_home_are_two_workers_and_a_lost_vault_stops_neither
         asked.append(json.loads(program("task", "add", "after", "--json").out)["created"])
         for task_id in asked[1:]:
             assert program("task", "watch", task_id).code == 0
+        deadline = time.monotonic() + BOUND  # one may have done it all before the other had begun
+        while not all('"worker.started"' in log.read_text() for log in logs):
+            assert time.monotonic() < deadline
+            assert program("worker", "list").code == 0
         assert [one.poll() for one in up] == [None, None]
     finally:
         for one in up:
