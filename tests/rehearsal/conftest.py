@@ -89,5 +89,5 @@ def executable(request: pytest.FixtureRequest) -> Path:
     """Each executable of the real command line in turn."""
     path: Path = request.param
     if not path.exists():
-        pytest.skip("the command line is not installed: pip install 'agent-orchestrator[claude]'")
+        pytest.skip("the command line is not installed: pip install '.[claude]'")
     return path

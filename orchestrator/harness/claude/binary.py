@@ -19,8 +19,8 @@ VERSION_SECONDS: Final = 30.0
 read."""
 
 WAY_OUT: Final = (
-    "Install Claude Code, or the extra `agent-orchestrator[claude]`, or give the path of the executable "
-    "in the settings."
+    "Install Claude Code, or this program with its extra `claude` (README.md, Install), or give the path of "
+    "the executable in the settings (`claude.cli_path`)."
 )
 
 
