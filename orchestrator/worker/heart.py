@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -14,6 +14,7 @@ from orchestrator.domain.task import Claim
 from orchestrator.store import questions, queue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.queue import Beat
+from orchestrator.store.workers import Worker as Row
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.running import Attempts, Key, key_of
 
@@ -39,7 +40,7 @@ class Heart:
     def __init__(
         self,
         *,
-        worker: str,
+        row: Row,
         config: WorkerConfig,
         database: Database,
         running: Attempts,
@@ -48,7 +49,8 @@ class Heart:
         self.draining = False
         self.told_to_drain: Callable[[], None] = lambda: None
         """Called when somebody asked this worker to drain, by a command."""
-        self._worker = worker
+        self._row = row
+        self._worker = row.id
         self._config = config
         self._database = database
         self._running = running
@@ -105,7 +107,7 @@ class Heart:
                 self._database.run(
                     _beat,
                     [claim.task.id for claim in claims],
-                    self._worker,
+                    self._row,
                     self._config.lease_seconds,
                     self.draining,
                     None if self._turning_since is None else begun - self._turning_since,
@@ -156,16 +158,18 @@ class Heart:
 def _beat(
     tx: Transaction,
     ids: Sequence[str],
-    worker: str,
+    row: Row,
     lease_seconds: float,
     draining: bool,
     turning: float | None,
 ) -> Heard:
     now = queue.clock(tx)
     since = None if turning is None else now - turning
-    workers.seen(tx, worker, now=now, draining=draining, turning_since=since)
-    beats = queue.heartbeat(tx, ids, worker=worker, now=now, lease_seconds=lease_seconds)
-    return _heard(tx, beats, ids, worker)
+    if not workers.seen(tx, row.id, now=now, draining=draining, turning_since=since):
+        # Somebody took it for gone: it says that it is not, and does not wait to be asked.
+        workers.register(tx, replace(row, seen_at=now, draining=draining, turning_since=since))
+    beats = queue.heartbeat(tx, ids, worker=row.id, now=now, lease_seconds=lease_seconds)
+    return _heard(tx, beats, ids, row.id)
 
 
 def _look(tx: Transaction, ids: Sequence[str], worker: str) -> Heard:

@@ -23,7 +23,6 @@ from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefu
 from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
 from orchestrator.domain.task import Claim
 from orchestrator.harness.platform import PlatformRegistry
-from orchestrator.harness.process.leftovers import boot_id, look_up
 from orchestrator.store import tasks, workers
 from orchestrator.store.database import Database
 from orchestrator.store.wake import Listener
@@ -41,7 +40,7 @@ from orchestrator.worker.left_behind import LeftBehind
 from orchestrator.worker.providers import Providers
 from orchestrator.worker.recently import Recently
 from orchestrator.worker.refused import record_one_by_one
-from orchestrator.worker.rescue import Rescue
+from orchestrator.worker.rescue import Rescue, details
 from orchestrator.worker.running import Attempting, Attempts
 from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
@@ -103,7 +102,7 @@ class Worker:
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
-        self._heart = Heart(worker=self.id, config=config, database=database, running=self._running)
+        self._heart = Heart(row=self._row(), config=config, database=database, running=self._running)
         self._rescue = self._rescuing(jitter=random)
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
@@ -341,7 +340,6 @@ class Worker:
         )
 
     def _row(self) -> Row:
-        me = look_up(os.getpid())
         return Row(
             id=self.id,
             host=self._host,
@@ -351,7 +349,7 @@ class Worker:
             labels=self._config.labels,
             started_at=self._clock(),
             seen_at=self._clock(),
-            details={"boot": boot_id(), "started": me.started if me else 0},
+            details=details(),
         )
 
 

@@ -1,15 +1,17 @@
 """Taking over from workers that died: their leases, and what their agents left running on this host."""
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from orchestrator.domain.lifecycle import MAX_LOSSES
 from orchestrator.harness.process import end_leftovers
-from orchestrator.harness.process.leftovers import attempts_alive, boot_id, look_up
+from orchestrator.harness.process.leftovers import attempts_alive, boot_id, look_up, pid_namespace
 from orchestrator.store import duties, queue, rescue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import Rescued, Terms
@@ -41,7 +43,7 @@ class Rescue:
         """Take back at once what a worker of this host held whose process is gone, then present ourselves.
         Returns the database's time."""
         known = await self._database.read(workers.list_workers)
-        dead = [row for row in known if row.host == self._row.host and not alive(row)]
+        dead = [row for row in known if row.host == self._row.host and gone(row)]
         if dead:
             await self._take_back([row.id for row in dead])
         await self.expired()
@@ -82,15 +84,21 @@ class Rescue:
             )
 
 
-def alive(row: Row) -> bool:
-    """Whether the process that registered is still there: numbers are used again, start times are not."""
+def details() -> dict[str, Any]:
+    """What this process is known by to the others of this host."""
+    me = look_up(os.getpid())
+    return {"boot": boot_id(), "namespace": pid_namespace(), "started": me.started if me else 0}
+
+
+def gone(row: Row) -> bool:
+    """Whether the process that registered is known to be there no more: numbers are used again, start times
+    are not. A name is no proof of a host: of another boot, or of another container on this one, nobody here
+    can say, and what its worker held waits for its leases."""
+    here = details()
+    if any(row.details.get(name) != here[name] for name in ("boot", "namespace")):
+        return False
     process = look_up(row.pid)
-    return (
-        process is not None
-        and process.alive
-        and row.details.get("boot") == boot_id()
-        and row.details.get("started") == process.started
-    )
+    return process is None or not process.alive or row.details.get("started") != process.started
 
 
 def _register(tx: Transaction, row: Row) -> float:

@@ -167,7 +167,6 @@ def workers_sleep(storm: Storm, *, times: int) -> list[str]:
     random = Random(storm.seed)
     with at_work(storm, **SHORT) as seats:
         for _ in range(times):
-            storm.feed()
             one = random.choice(seats)
             until(partial(_stopped_with_a_claim, storm, one), 60)
             until(lambda one=one: storm.leases(one) == 0, 30)
@@ -176,6 +175,7 @@ def workers_sleep(storm: Storm, *, times: int) -> list[str]:
 
 
 def _stopped_with_a_claim(storm: Storm, one: Victim) -> bool:
+    storm.feed()  # the others work on, and would leave nothing for this one
     one.send(signal.SIGSTOP)
     if storm.leases(one):
         return True

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.domain.task import Claim, Settlement, TaskState
-from orchestrator.store import queue, rescue, tasks
+from orchestrator.store import queue, rescue, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.wake import Listener
 from orchestrator.worker.leash import Leash
@@ -313,11 +314,9 @@ async def test_a_worker_that_comes_back_takes_over_at_once_from_its_dead_self(la
     task_id = lab.ask()
 
     def leave_behind(tx: Transaction) -> None:
-        from orchestrator.store import workers  # noqa: PLC0415 - beside its only use
-
         gone = lab.worker()._row()
         now = queue.clock(tx)
-        workers.register(tx, type(gone)(**{**_fields(gone), "id": "gone", "pid": 2**22 - 1}))
+        workers.register(tx, replace(gone, id="gone", pid=2**22 - 1))
         queue.claim(tx, [task_id], worker="gone", now=now, lease_seconds=3600)
 
     await lab.database.run(leave_behind)
@@ -327,5 +326,33 @@ async def test_a_worker_that_comes_back_takes_over_at_once_from_its_dead_self(la
     assert lab.task(task_id).failures == 1
 
 
-def _fields(row: object) -> dict[str, object]:
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}  # type: ignore[attr-defined]
+@pytest.mark.parametrize("other", ["boot", "namespace"])
+async def test_what_a_worker_of_a_host_by_the_same_name_holds_is_left_to_its_lease(lab, other) -> None:
+    """Its number says nothing here: it may be at work in another container, or on another machine."""
+    held = lab.ask()
+
+    def begin(tx: Transaction) -> None:
+        row = lab.worker()._row()
+        workers.register(
+            tx, replace(row, id="there", pid=2**22 - 1, details={**row.details, other: "another"})
+        )
+        queue.claim(tx, [held], worker="there", now=queue.clock(tx), lease_seconds=3600)
+
+    await lab.database.run(begin)
+    async with lab.working():
+        task_id = lab.ask()
+        await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
+    assert (lab.task(held).state, lab.task(held).claimed_by) == (S.ASSIGNED, "there")
+
+
+async def test_a_worker_that_was_taken_for_gone_says_that_it_is_not(lab) -> None:
+    worker = lab.worker()
+
+    def listed() -> bool:
+        return any(row.id == worker.id for row in lab.database.read_sync(workers.list_workers))
+
+    async with lab.working(worker):
+        await lab.until(listed)
+        await lab.database.run(workers.leave, worker.id)
+        assert not listed()
+        await lab.until(listed)

@@ -46,6 +46,11 @@ def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
+def pid_namespace() -> int:
+    """The namespace in which process numbers mean what they mean here: of another one nothing can be seen."""
+    return (PROC / "self/ns/pid").stat().st_ino
+
+
 def identify(pid: int, *, attempt: str) -> ProcessIdentity:
     """Raises `ProcessLookupError` when there is no such process."""
     process = look_up(pid)
