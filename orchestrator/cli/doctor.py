@@ -14,7 +14,7 @@ from orchestrator.commands import doctor as examining
 from orchestrator.commands.use import Host
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.harness.claude.config import CREDENTIALS
-from orchestrator.settings import Settings
+from orchestrator.settings import Loaded, Settings
 
 WIDTH = 80
 """Columns of the findings at most."""
@@ -35,15 +35,26 @@ def doctor() -> int:
 
 async def _examine() -> examining.Diagnosis:
     try:
-        loaded = settings().settings
+        loaded = settings()
     except OrchestratorError as error:
         return examining.diagnosis(examining.fault("configuration", error))
     try:
         async with use() as ready:
-            return await examining.doctor(ready, examining.Examine())
+            found = await examining.doctor(ready, examining.Examine())
+            return examining.diagnosis(*_configuration(loaded), *found.findings)
     except OrchestratorError as error:
-        on_host = await asyncio.to_thread(examining.examine_host, _host(loaded))
-        return examining.diagnosis(*on_host, examining.fault("database", error))
+        on_host = await asyncio.to_thread(examining.examine_host, _host(loaded.settings))
+        return examining.diagnosis(*_configuration(loaded), *on_host, examining.fault("database", error))
+
+
+def _configuration(loaded: Loaded) -> Iterator[examining.Finding]:
+    if loaded.unread_file is not None:
+        yield examining.Finding(
+            subject="configuration",
+            verdict=examining.Verdict.WARNING,
+            found=f"{loaded.unread_file} is not read",
+            advice=f"Move what is in it to {loaded.config_file}, which is.",
+        )
 
 
 def _host(loaded: Settings) -> Host:

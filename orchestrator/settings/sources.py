@@ -1,6 +1,7 @@
 """Where settings come from, in order of precedence, and errors that say which place is wrong."""
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from orchestrator.domain.errors import ConfigurationError
 from orchestrator.settings.schema import Settings
@@ -18,6 +19,7 @@ from orchestrator.settings.schema import Settings
 PREFIX: Final = "ORCHESTRATOR_"
 NOT_SETTINGS: Final = frozenset({"ORCHESTRATOR_HOME", "ORCHESTRATOR_CONFIG", "ORCHESTRATOR_DEBUG"})
 MASK: Final = "********"
+CONFIG: Final = "config.yaml"
 
 Tree = dict[str, Any]
 
@@ -29,6 +31,16 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     config_file: Path
+
+    @property
+    def unread_file(self) -> Path | None:
+        """A config.yaml in the home directory that is not read, because the one that is lies elsewhere."""
+        at_home = self.settings.home / CONFIG
+        try:
+            read = self.config_file.exists() and at_home.samefile(self.config_file)
+            return at_home if at_home.is_file() and not read else None
+        except OSError:  # it is not there, or not for us to look at
+            return None
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Every key with its value as text (secrets masked) and its origin."""
@@ -102,8 +114,8 @@ def _config_file(home: Path, env: Mapping[str, str]) -> Path:
     if named := env.get("ORCHESTRATOR_CONFIG"):
         return Path(named).expanduser().absolute()
     if env.get("ORCHESTRATOR_HOME"):
-        return home / "config.yaml"
-    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "orchestrator" / "config.yaml"
+        return home / CONFIG
+    return _xdg(env, "XDG_CONFIG_HOME", ".config") / "orchestrator" / CONFIG
 
 
 def _xdg(env: Mapping[str, str], variable: str, default: str) -> Path:
@@ -176,12 +188,34 @@ def _read_environment(env: Mapping[str, str]) -> Tree:
             near = difflib.get_close_matches(name, known, n=1)
             raise ConfigurationError(f"environment: unknown setting {name}{_did_you_mean(near)}", field=name)
     source = EnvSettingsSource(Settings, env_prefix=PREFIX, env_nested_delimiter="__")
-    source.env_vars = {name.lower(): value for name, value in env.items() if name.startswith(PREFIX)}
-    tree = source()
+    given = {name: value for name, value in env.items() if name.startswith(PREFIX)}
+    source.env_vars = {name.lower(): value for name, value in given.items()}
+    try:
+        tree = source()
+    except SettingsError:
+        raise _not_json(source, given, known) from None
     tree.pop("home", None)
     if "ANTHROPIC_API_KEY" in env:
         tree = {**tree, "claude": {"api_key": env["ANTHROPIC_API_KEY"], **tree.get("claude", {})}}
     return tree
+
+
+def _not_json(
+    source: EnvSettingsSource, given: Mapping[str, str], known: Mapping[str, str]
+) -> ConfigurationError:
+    """Which of the variables that hold a list or a section is not written as JSON, and how to write it."""
+    for name, value in given.items():
+        source.env_vars = {name.lower(): value}
+        try:
+            source()
+        except SettingsError:
+            break
+    if known.get(name.upper()) in Settings.model_fields:  # a section: what is in it may be secret
+        wanted = f'an object in JSON, such as {name}=\'{{"key": "value"}}\''
+    else:
+        items = ["a", "b"] if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
+        wanted = f"a list in JSON, such as {name}='{json.dumps(items, ensure_ascii=False)}'"
+    return ConfigurationError(f"environment: {name} must be {wanted}", field=name)
 
 
 def _nested(flat: Mapping[str, Any]) -> Tree:

@@ -26,32 +26,41 @@ SQLITE_READERS: Final = 3
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
 
 
-def parse(url: str) -> URL:
-    """The database's address: `sqlite:///file` or `postgresql://...`. Raises ConfigurationError."""
+def parse(url: str, *, named: str = "database.url") -> URL:
+    """The database's address: `sqlite:///file` or `postgresql://...`. Raises ConfigurationError, which says
+    where it stands: `named`."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         # The text may hold a password, so the message does not repeat it.
         raise ConfigurationError(
-            "database.url is not an address; write `sqlite:////var/lib/orchestrator/orchestrator.db` or "
+            f"{named} is not an address; write `sqlite:////var/lib/orchestrator/orchestrator.db` or "
             "`postgresql://user@host/name`",
-            field="database.url",
+            field=named,
         ) from error
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed.set(drivername="sqlite+pysqlite")
-    raise ConfigurationError(
-        f"database.url names {backend!r}; use a SQLite file or PostgreSQL", field="database.url"
-    )
+    raise ConfigurationError(f"{named} names {backend!r}; use a SQLite file or PostgreSQL", field=named)
 
 
 def place(url: URL) -> str:
     """How messages name the database; never with its password."""
     if url.get_backend_name() == "sqlite":
-        return str(Path(url.database or "").absolute())
+        return str(file(url))
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+def file(url: URL) -> Path:
+    """The file of a SQLite database."""
+    return Path(url.database or "").absolute()
+
+
+def written(url: str) -> str:
+    """An address as a setting has it, with `***` for a password."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def postgresql(url: URL) -> Engine:

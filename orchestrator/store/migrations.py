@@ -8,9 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 import orchestrator
+from orchestrator.domain.errors import Conflict
+from orchestrator.store.tables import metadata
 
 _MIGRATING: Final = 0x6F72636866  # an advisory lock of ours, next to the outbox's
 
@@ -51,9 +53,21 @@ def upgrade(tx: Connection, revision: str = "head") -> None:
     if tx.dialect.name == "postgresql":
         tx.execute(text("SET LOCAL lock_timeout = '300s'"))
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+    _refuse_strangers(tx)
     config = _config()
     config.attributes["connection"] = tx
     command.upgrade(config, revision)
+
+
+def _refuse_strangers(tx: Connection) -> None:
+    """Tables that are named like ours, in a database that we never wrote to. Raises Conflict."""
+    if MigrationContext.configure(tx).get_current_revision() is not None:
+        return
+    if taken := sorted(metadata.tables.keys() & set(inspect(tx).get_table_names())):
+        raise Conflict(
+            f"The database is not empty: it has tables of another program, named as ours would be "
+            f"({', '.join(taken)}). Nothing was changed; use an empty database or schema."
+        )
 
 
 def _config() -> Config:

@@ -235,6 +235,29 @@ def test_the_settings_are_shown_with_their_origin_and_without_secrets(cli, monke
     assert rows["worker.slots"] == {"key": "worker.slots", "value": "4", "origin": "default"}
 
 
+def test_a_configuration_file_in_the_home_that_is_not_read_is_named(cli, home: Path, monkeypatch) -> None:
+    home.mkdir()
+    unread = home / "config.yaml"
+    unread.write_text("worker: {slots: 2}\n", encoding="utf-8")
+    assert cli("config", "show", "--json").json["warnings"] == []
+    monkeypatch.setenv("ORCHESTRATOR_CONFIG", str(home / "other.yaml"))
+    shown = cli("config", "show")
+    assert f"configuration file: {home / 'other.yaml'} (not there)" in shown.out
+    assert f"{unread} is not read; move what is in it to {home / 'other.yaml'}, which is" in shown.out
+    found = {one["subject"]: one for one in cli("doctor", "--json").json["findings"]}
+    assert (found["configuration"]["verdict"], found["configuration"]["found"]) == (
+        "warning",
+        f"{unread} is not read",
+    )
+
+
+def test_a_list_in_a_variable_that_is_not_json_is_a_wrong_setting(cli, monkeypatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_WORKER__LABELS", "gpu")
+    said = cli("config", "show")
+    assert said.code == exit_codes.CONFIGURATION
+    assert """ORCHESTRATOR_WORKER__LABELS='["gpu"]'""" in said.err
+
+
 def test_the_vault_says_which_document_is_wrong_and_the_rest_still_holds(acme, home: Path) -> None:
     (home / "vault" / "agent-types" / "coder" / "profile.md").write_text(
         "---\nid: [\n---\n", encoding="utf-8"

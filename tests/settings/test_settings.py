@@ -73,6 +73,36 @@ def test_a_wrong_value_in_a_variable_is_said_to_come_from_the_environment(tmp_pa
         loaded(tmp_path, ORCHESTRATOR_WORKER__SLOTS="many")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("WORKER__LABELS", "gpu", """WORKER__LABELS='["gpu"]'"""),
+        ("POLICY__DENIED_TOOLS", "Bash, Edit", """DENIED_TOOLS='["Bash", "Edit"]'"""),
+        ("WORKER__LABELS", "[gpu]", """WORKER__LABELS='["a", "b"]'"""),
+        ("WORKER", "slots=4 canary", """ORCHESTRATOR_WORKER='{"key": "value"}'"""),
+    ],
+)
+def test_a_list_that_is_not_json_in_a_variable_is_named_with_what_to_write(
+    tmp_path: Path, name: str, value: str, wanted: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, ORCHESTRATOR_LOG__LEVEL="debug", **{f"ORCHESTRATOR_{name}": value})
+    assert wanted in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_file_in_the_home_that_is_not_read_is_known(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path)}
+    home = tmp_path / ".local/state/orchestrator"
+    home.mkdir(parents=True)
+    assert load(environment=environment).unread_file is None
+    (home / "config.yaml").write_text("worker: {slots: 2}\n")
+    found = load(environment=environment)
+    assert (found.unread_file, found.settings.worker.slots) == (home / "config.yaml", 4)
+    assert load(environment={**environment, "ORCHESTRATOR_HOME": str(home)}).unread_file is None
+    assert load(home=home, environment=environment).unread_file is None
+
+
 def test_an_error_never_repeats_a_secret(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         loaded(tmp_path, "claude: {api_key: [canary-key]}\n")
