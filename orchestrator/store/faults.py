@@ -1,5 +1,7 @@
 """What a database driver complains of, as errors that name the way out."""
 
+import re
+import shlex
 import sqlite3
 from typing import Final
 
@@ -34,6 +36,14 @@ _POSTGRESQL: Final = {
     "42501": "The user may not do this in {place} ({detail}); grant it the rights.",
 }
 
+# What a server says when it runs but lets nobody in. The driver has no SQLSTATE of a connection that was
+# never made, only the text; where a server says it in another language, the general advice holds.
+_NO_DATABASE: Final = re.compile(r'database "(?P<name>.*)" does not exist')
+_NOT_ADMITTED: Final = re.compile(
+    r'authentication failed|no password supplied|no pg_hba\.conf entry|role ".*" does not exist'
+    r"|not permitted to log in"
+)
+
 
 def is_retryable(error: DBAPIError) -> bool:
     """Whether the transaction was surely rolled back by a clash with another, so that it may run again."""
@@ -43,7 +53,7 @@ def is_retryable(error: DBAPIError) -> bool:
 def translated(error: DBAPIError, place: str) -> OrchestratorError:
     """The error for the operator. A driver's error that is none of these stays what it is: it is a bug."""
     original = error.orig
-    detail = str(original).strip().split("\n", 1)[0]
+    detail = _detail(original)
     if isinstance(error, IntegrityError):
         return Conflict(f"Another change got there first ({detail}); nothing was changed.")
     if isinstance(original, sqlite3.Error):
@@ -54,10 +64,35 @@ def translated(error: DBAPIError, place: str) -> OrchestratorError:
         return DatabaseUnavailable(template.format(place=place, detail=detail))
     unreachable = isinstance(error, OperationalError) and not isinstance(original, sqlite3.Error)
     if error.connection_invalidated or unreachable:
-        return DatabaseUnavailable(
-            f"{place} cannot be reached ({detail}). Check that it runs and that the address is right."
-        )
+        return DatabaseUnavailable(_unreachable(place, detail))
     raise error
+
+
+def _detail(original: object) -> str:
+    """What a message repeats of a driver's: its first line, or the last of several addresses tried."""
+    lines = str(original).strip().split("\n")
+    tried_several = lines[0].startswith("Multiple connection attempts failed")
+    return lines[-1].removeprefix("- ") if tried_several else lines[0]
+
+
+def _unreachable(place: str, detail: str) -> str:
+    if missing := _NO_DATABASE.search(detail):
+        name = shlex.quote(missing["name"])
+        return (
+            f"{place}: the server runs, but has no such database ({detail}). Correct the name in the "
+            f"address, or create the database (`createdb {name}`, owned by the user of the address), then "
+            f"run `orchestrator migrate`."
+        )
+    if _NOT_ADMITTED.search(detail):
+        return (
+            f"{place}: the server runs, but does not let this user in ({detail}). Correct the user in the "
+            f"address or the password (PGPASSWORD, ~/.pgpass or the address), or let its "
+            f"pg_hba.conf admit him."
+        )
+    return (
+        f"{place} cannot be reached ({detail}). Check that it runs, and that address, user and password are "
+        f"right."
+    )
 
 
 def of_sqlite(error: sqlite3.Error, place: str) -> OrchestratorError:

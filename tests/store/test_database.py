@@ -1,8 +1,11 @@
 """The door to SQL: one transaction for each call, on both databases, whatever goes wrong around it."""
 
 import asyncio
+import contextlib
 import shutil
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -216,8 +219,64 @@ def test_nobody_listening_there_is_said_with_the_address_but_not_the_password() 
 
 @pytest.mark.postgres
 def test_a_database_that_does_not_exist_is_said_so(postgres_server: Any) -> None:
-    with pytest.raises(DatabaseUnavailable, match=r"does not exist.*address is right"):
+    with pytest.raises(DatabaseUnavailable, match=r"does not exist.*\(`createdb nowhere`"):
         open_database(postgres_server.address("nowhere"))
+
+
+@pytest.mark.postgres
+def test_a_user_who_does_not_exist_is_said_to_be_the_fault(postgres_server: Any) -> None:
+    url = engines.parse(postgres_server.uri).set(username="stranger")
+    with pytest.raises(DatabaseUnavailable, match=r"does not let this user in .*Correct the user") as error:
+        open_database(url.render_as_string(hide_password=False))
+    assert "Check that it runs" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ('password authentication failed for user "x"', "does not let this user in"),
+        ('no pg_hba.conf entry for host "10.0.0.1", user "x", database "y"', "pg_hba.conf admit him"),
+        (
+            "Passwort-Authentifizierung fehlgeschlagen",
+            "Check that it runs, and that address, user and password",
+        ),
+    ],
+)
+def test_what_a_server_says_before_it_lets_anybody_in_names_the_way_out(said: str, advice: str) -> None:
+    with refusing_server(said) as port, pytest.raises(DatabaseUnavailable) as error:
+        open_database(f"postgresql://x:hunter2@127.0.0.1:{port}/y")
+    assert said in str(error.value)
+    assert advice in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+@contextlib.contextmanager
+def refusing_server(message: str) -> Iterator[int]:
+    """Speaks just enough of PostgreSQL's protocol to refuse whoever comes; yields its port."""
+    fields = {"S": "FATAL", "C": "28P01", "M": message}
+    body = b"".join(f"{key}{value}\0".encode() for key, value in fields.items()) + b"\0"
+    encryption = (80877103, 80877104)  # SSLRequest and GSSENCRequest
+
+    def refuse() -> None:
+        with contextlib.suppress(OSError):  # closed: the test is over
+            while True:
+                client, _ = listener.accept()
+                with client:
+                    length, code = struct.unpack("!ii", client.recv(8, socket.MSG_WAITALL))
+                    while code in encryption:
+                        client.sendall(b"N")
+                        length, code = struct.unpack("!ii", client.recv(8, socket.MSG_WAITALL))
+                    client.recv(length - 8, socket.MSG_WAITALL)
+                    client.sendall(b"E" + struct.pack("!i", len(body) + 4) + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(timeout=10)
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "mysql://localhost/x", "sqlite://", "sqlite:///:memory:"])
