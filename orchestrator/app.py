@@ -30,15 +30,17 @@ from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.settings.secrets import Secrets, directory_of, system_keyring
-from orchestrator.store import tasks
+from orchestrator.store import tasks, vault_commit
 from orchestrator.store import vault as documents
 from orchestrator.store.database import Database, Transaction, open_database
-from orchestrator.store.duties import Duty
+from orchestrator.store.duties import Duty, list_duties
 from orchestrator.store.outbox import Topic
 from orchestrator.vault import duty
 from orchestrator.vault.git.attribute import Attribution
 from orchestrator.vault.git.cycle import GitOptions, GitVault
 from orchestrator.vault.git.follow import follow_remote
+from orchestrator.vault.git.in_effect import InEffect
+from orchestrator.vault.git.state import GitStatus
 from orchestrator.vault.sync import VaultSync
 from orchestrator.vault.watch import keep_in_step
 from orchestrator.worker.config import WorkerConfig
@@ -89,20 +91,20 @@ async def opened(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_database(settings.database_url)
     try:
-        vault = VaultSync(
-            database=database, root=settings.vault_path, candidate=vault_here.candidate_of(settings)
-        )
+        known = gather_secrets(settings, env, rehearsal=rehearsal_url is not None)
+        git = git_vault(settings, known)
+        candidate = vault_here.candidate_of(settings)
+        vault = VaultSync(database=database, root=settings.vault_path, candidate=candidate, lacks=git.lacks)
         # One that was there before and is missing now is not replaced: it may be a mount that is away.
         wanted = settings.vault.takes_over and not settings.vault_path.exists()
         if wanted and not (await database.read(documents.known)).documents:
             await vault_here.begin(settings)
             await vault_here.first_look(vault)
-        known = gather_secrets(settings, env, rehearsal=rehearsal_url is not None)
         yield App(
             settings=settings,
             database=database,
             vault=vault,
-            git=git_vault(settings, known),
+            git=git,
             registry=PlatformRegistry(
                 base=base_config(settings, rehearsal_url, path=env.get("PATH")),
                 adapter=ClaudeAdapter(starts_at_once=settings.worker.starts_at_once),
@@ -177,14 +179,17 @@ async def _keep_the_vault(app: App, _duty: Duty) -> None:
     vault = app.settings.vault
     git = git_vault(app.settings, app.secrets)  # its own, which ends with this
     attribution = Attribution(app.database, git)
+    in_effect = InEffect(app.database)
 
-    async def look() -> None:
+    async def look(status: GitStatus) -> None:
         await app.vault.run_once()
         await attribution.look()
+        await in_effect.record(status)
 
     async with app.database.listener(Topic.REMOTE) as asked, asyncio.TaskGroup() as group:
         group.create_task(keep_in_step(app.vault.run_once, app.vault.root, scan_seconds=vault.scan_seconds))
-        group.create_task(follow_remote(git, look, seconds=vault.git.interval_seconds, asked=asked))
+        seconds = vault.git.interval_seconds
+        group.create_task(follow_remote(git, look, seconds=seconds, asked=asked, in_effect=in_effect.ask))
 
 
 def _keep(app: App) -> Keep:
@@ -244,6 +249,7 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
         sync=app.vault.run_once,
         git=app.git,
         lead=partial(app.database.run, _lead, vault_here.candidate_of(app.settings)),
+        behind=partial(_behind, app),
         host=host(app.settings, app.secrets, database=app.database.place),
         clock=clock,
         random=random,
@@ -255,6 +261,18 @@ def use(app: App, *, clock: Callable[[], float], random: Callable[[], int]) -> U
 
 def _lead(tx: Transaction, candidate: duty.Candidate) -> None:
     duty.must_take(tx, candidate)
+
+
+async def _behind(app: App) -> str | None:
+    """Of a vault that another host's leads it does not matter: it is synced when it is its turn."""
+    commit = await app.database.read(in_effect_here, vault_here.candidate_of(app.settings).holder)
+    return None if commit is None else await asyncio.to_thread(app.git.lacks, commit)
+
+
+def in_effect_here(tx: Transaction, holder: str) -> str | None:
+    """The commit in effect, where the vault of this holder is the one that counts."""
+    leads = any(one.name == duty.NAME and one.holder == holder for one in list_duties(tx))
+    return vault_commit.in_effect(tx) if leads else None
 
 
 async def _probe(

@@ -66,5 +66,7 @@ async def first_look(vault: VaultSync) -> None:
     """Record what it says, unless the vault of another host counts now."""
     try:
         await vault.run_once()
+    except duty.VaultBehind:
+        pass  # said already; the duty goes on trying
     except Conflict as error:
         log.info("vault.not_leading", message=str(error))

@@ -23,7 +23,7 @@ def sync() -> int:
     found = call(vault.vault_sync, vault.SyncVault(), log="error")
     output.show(found, _synced)
     apart = found.git is not None and found.git.state is not GitState.SYNCED
-    return exit_codes.FAILED if found.rejected or apart else exit_codes.OK
+    return exit_codes.FAILED if found.rejected or found.behind or apart else exit_codes.OK
 
 
 def status() -> None:
@@ -62,8 +62,14 @@ def _git(status: GitStatus | None) -> Iterator[RenderableType]:
     yield from output.warnings(status.notes)
 
 
+def _behind(message: str | None) -> Iterator[RenderableType]:
+    if message is not None:
+        yield output.text(f"behind    {message}", "yellow")
+
+
 def _synced(found: vault.VaultSynced) -> Iterator[RenderableType]:
     yield from _git(found.git)
+    yield from _behind(found.behind)
     for path in found.accepted:
         yield output.text(f"read      {path}")
     for path in found.removed:
@@ -83,6 +89,7 @@ def _synced(found: vault.VaultSynced) -> Iterator[RenderableType]:
 def _status(found: vault.VaultStatus) -> Iterator[RenderableType]:
     yield output.text(f"{found.path}: {found.count} documents, {found.errors} unusable", "bold")
     yield from _git(found.git)
+    yield from _behind(found.behind)
     rows = (
         (document.path, output.text("unusable", "red") if document.error else "ok", document.error or "")
         for document in found.documents

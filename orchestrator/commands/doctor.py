@@ -58,7 +58,9 @@ async def doctor(use: Use, request: Examine) -> Diagnosis:
     now = use.clock()
     on_host = await asyncio.to_thread(examine_host, use.host)
     in_database = await use.database.read(_examine_database, place=use.host.database, now=now)
-    return diagnosis(*on_host, *in_database)
+    behind = await use.behind()
+    in_effect = [] if behind is None else [Finding(subject="vault", verdict=Verdict.WARNING, found=behind)]
+    return diagnosis(*on_host, *in_database, *in_effect)
 
 
 def diagnosis(*findings: Finding) -> Diagnosis:

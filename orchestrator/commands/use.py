@@ -52,7 +52,7 @@ class Host:
 
 
 async def _alone() -> None:
-    """Where there is one vault only, it leads."""
+    """Where there is one vault only, it leads, and is not behind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,3 +77,5 @@ class Use:
     """The vault as a clone; `None` where nothing is ever synced."""
     lead: Callable[[], Awaitable[None]] = _alone
     """Take the vault's duty; raises Conflict while another host's vault has it."""
+    behind: Callable[[], Awaitable[str | None]] = _alone
+    """What to do while this host's vault is the one that counts and lacks what is in effect."""

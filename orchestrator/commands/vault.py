@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.commands.encoding import OPTIONAL
@@ -10,7 +10,9 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.errors import Conflict
 from orchestrator.store import vault as store
 from orchestrator.store.outbox import Topic, mark_changed
+from orchestrator.vault.duty import VaultBehind
 from orchestrator.vault.git.attribute import Attribution
+from orchestrator.vault.git.in_effect import InEffect
 from orchestrator.vault.git.state import ConflictFile, GitState, GitStatus, Keep
 from orchestrator.vault.sync import SyncReport
 
@@ -34,6 +36,8 @@ class VaultSynced:
     seconds: float
     git: GitStatus | None = field(default=None, metadata=OPTIONAL)
     """How the cycle with the remote ended; left out when the vault is no clone."""
+    behind: str | None = field(default=None, metadata=OPTIONAL)
+    """Why nothing was read: the clone lacks the commit in effect. Left out when it has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,8 @@ class VaultStatus:
     documents: tuple[DocumentStatus, ...]
     git: GitStatus | None = field(default=None, metadata=OPTIONAL)
     """How the last cycle with the remote ended; left out when the vault is no clone."""
+    behind: str | None = field(default=None, metadata=OPTIONAL)
+    """Why nothing is read: it is this clone's turn, and it lacks the commit in effect. Left out otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,10 +90,15 @@ async def vault_sync(use: Use, request: SyncVault) -> VaultSynced:
     """Exchange edits with the remote when the vault is a clone, then read it and record what changed."""
     del request
     await use.lead()
-    git = None if use.git is None else await asyncio.to_thread(use.git.run_once)
-    report = await use.sync()
-    if use.git is not None and _known(git) is not None:
+    in_effect = InEffect(use.database)
+    git = None if use.git is None else await asyncio.to_thread(use.git.run_once, await in_effect.ask())
+    try:
+        report = await use.sync()
+    except VaultBehind as error:
+        return replace(_synced(SyncReport(), _known(git)), behind=str(error))
+    if use.git is not None and git is not None and _known(git) is not None:
         await Attribution(use.database, use.git).look()
+        await in_effect.record(git)
     return _synced(report, _known(git))
 
 
@@ -126,6 +137,7 @@ async def vault_status(use: Use, request: LookAtVault) -> VaultStatus:
         errors=sum(1 for document in documents if document.error is not None),
         documents=documents,
         git=_known(git),
+        behind=await use.behind(),
     )
 
 

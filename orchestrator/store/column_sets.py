@@ -116,3 +116,21 @@ def backoff_columns() -> list[Column[Any]]:
         Column("message", Prose, nullable=False),
         moment("until"),
     ]
+
+
+def worker_columns() -> list[Column[Any]]:
+    """The workers: where each runs, how much it takes on, and when it was last heard of."""
+    return [
+        Column("id", Key, primary_key=True),
+        Column("host", Text, nullable=False),
+        Column("pid", Integer, nullable=False),
+        Column("version", Text, nullable=False),
+        Column("slots", Integer, nullable=False),
+        moment("started_at"),
+        moment("seen_at"),
+        flag("draining"),
+        json_document("details"),
+        json_document("labels", "[]"),
+        flag("drain_asked"),
+        Column("turning_since", Real),
+    ]

@@ -24,6 +24,7 @@ from orchestrator.store.column_sets import (
     limit_columns,
     schedule_columns,
     task_columns,
+    worker_columns,
 )
 from orchestrator.store.columns import (
     Json,
@@ -41,7 +42,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0013"
+REVISION: Final = "0014"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.
@@ -320,23 +321,15 @@ sync_state: Final = Table(
     Index("sync_state_by_document", "kind", "document_id", "project_id"),
 )
 
-workers: Final = Table(
-    "workers",
+# One row: the commit that the vault and its remote stood at when the documents were last read.
+vault_in_effect: Final = Table(
+    "vault_in_effect",
     metadata,
-    Column("id", Key, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("slots", Integer, nullable=False),
-    moment("started_at"),
-    moment("seen_at"),
-    flag("draining"),
-    json_document("details"),
-    json_document("labels", "[]"),
-    flag("drain_asked"),
-    Column("turning_since", Real),
+    Column("id", Integer, primary_key=True),
+    Column("commit_id", Text, nullable=False),
 )
 
+workers: Final = Table("workers", metadata, *worker_columns())
 limits: Final = Table("limits", metadata, *limit_columns())
 backoffs: Final = Table("backoffs", metadata, *backoff_columns())
 

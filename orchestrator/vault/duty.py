@@ -12,6 +12,10 @@ NAME: Final = "vault"
 LEASE_SECONDS: Final = 30.0
 
 
+class VaultBehind(Conflict):
+    """This vault does not have what is in effect; nothing was changed."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
     """This vault among those of all hosts: `holder` is the same for every process that uses it. Without

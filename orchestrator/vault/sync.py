@@ -13,9 +13,10 @@ from orchestrator.domain.errors import Conflict
 from orchestrator.domain.tools import EMBEDDED_NAMES
 from orchestrator.domain.vault import Accepted, Document, Rejected, VaultChanges, VaultKnown
 from orchestrator.store import vault as store
+from orchestrator.store import vault_commit
 from orchestrator.store.database import Database, Transaction
 from orchestrator.vault import document, server_document
-from orchestrator.vault.duty import Candidate, must_take
+from orchestrator.vault.duty import Candidate, VaultBehind, must_take
 from orchestrator.vault.files import FileFound, Tree, VaultUnavailable, read_tree
 from orchestrator.vault.layout import Address, place_of
 from orchestrator.vault.plan import after, decide, digest_of, document_at, is_good, to_parse
@@ -52,6 +53,14 @@ class SyncReport:
         return bool(self.accepted or self.removed)
 
 
+class _InEffect(Exception):
+    """Of this commit it is not known yet whether the vault has it. Never leaves the module."""
+
+    def __init__(self, commit: str) -> None:
+        super().__init__(commit)
+        self.commit = commit
+
+
 class VaultSync:
     """Keeps what lets a look at an unchanged vault cost next to nothing: stamps and digests of its files.
 
@@ -66,13 +75,19 @@ class VaultSync:
         clock: Callable[[], float] = time.time,
         known_tools: Collection[str] = EMBEDDED_NAMES,
         candidate: Candidate | None = None,
+        lacks: Callable[[str], str | None] | None = None,
     ) -> None:
-        """With `candidate`, nothing is written while another host's vault defines the profiles."""
+        """With `candidate`, nothing is written while another host's vault defines the profiles. With `lacks`
+        nor is it while the vault does not have the commit in effect: it says why not, and what to do."""
         self.root = root
         self._database = database
         self._clock = clock
         self._known_tools = known_tools
         self._candidate = candidate
+        self._lacks = lacks
+        self._has: str | None = None
+        """The commit in effect that the vault was found to have; whoever has had it is not behind."""
+        self._said: str | None = None
         self._seen: dict[str, tuple[FileFound, str]] = {}
         self._known: tuple[int, VaultKnown] | None = None
         """What the database said last, and the stamp that tells whether it still says so."""
@@ -82,8 +97,8 @@ class VaultSync:
     async def run_once(self) -> SyncReport:
         """Read the vault, compare it with the database and write the difference in one transaction.
 
-        Calling it too often changes nothing. Raises VaultUnavailable, and then nothing was changed; a
-        document that cannot be used is no error, but part of the report.
+        Calling it too often changes nothing. Raises VaultUnavailable, VaultBehind and Conflict, and then
+        nothing was changed; a document that cannot be used is no error, but part of the report.
         """
         async with self._lock:
             started = time.perf_counter()
@@ -93,6 +108,8 @@ class VaultSync:
                 changes = replace(changes, seconds=time.perf_counter() - started)
                 try:
                     await self._write(known, changes)
+                except VaultBehind:
+                    raise
                 except Conflict:
                     self._known = None
                     # Another process wrote the same difference first; what is left is seen by looking again.
@@ -119,16 +136,34 @@ class VaultSync:
         if changes.empty:
             return
         before, self._known = self._known, None  # whatever fails, it is asked anew
-        count = await self._database.run(self._apply, changes)
+        count = await self._fenced(changes)
         written = after(known, changes)
         if before is None or written is None:
             return
         stamp = await self._database.read(store.stamp_after, before[0], count)
         self._known = None if stamp is None else (stamp, written)
 
+    async def _fenced(self, changes: VaultChanges) -> int:
+        """Raises VaultBehind; and Conflict when the vault turns out to have a commit that it was not asked
+        about before: it may have got it after it was read."""
+        try:
+            return await self._database.run(self._apply, changes)
+        except _InEffect as found:
+            commit = found.commit
+        assert self._lacks is not None
+        if (why := await asyncio.to_thread(self._lacks, commit)) is None:
+            self._has, self._said = commit, None
+            raise Conflict(f"commit {commit} came into effect meanwhile; look again")
+        if self._said != commit:
+            self._said = commit
+            log.warning("vault.behind", commit=commit, message=why)
+        raise VaultBehind(why)
+
     def _apply(self, tx: Transaction, changes: VaultChanges) -> int:
         if self._candidate is not None:
             must_take(tx, self._candidate)
+        if self._lacks is not None and (commit := vault_commit.in_effect(tx)) not in (None, self._has):
+            raise _InEffect(commit)
         return store.apply(tx, changes, self._clock())
 
     def _look(self, known: VaultKnown) -> tuple[Tree, VaultChanges]:

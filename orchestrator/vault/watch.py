@@ -10,6 +10,7 @@ import structlog
 from watchfiles import Change, awatch
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.vault.duty import VaultBehind
 from orchestrator.vault.layout import PROFILE_FILE, PROFILES, PROJECTS, SERVER_SUFFIX, SERVERS
 
 log = structlog.get_logger()
@@ -55,6 +56,8 @@ async def _timed(look: Look) -> float:
     began = loop.time()
     try:
         await look()
+    except VaultBehind:
+        pass  # said already, once; what is fetched changes files
     except (OrchestratorError, OSError) as error:
         log.warning("vault.sync_failed", error=str(error))
     return loop.time() - began

@@ -1,10 +1,9 @@
 """One cycle of the sync: commit local edits, fetch, put ours on top, move the tree, push."""
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Set
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from orchestrator.vault.git.address import masked
 from orchestrator.vault.git.adopt import adopt, refuse_bulk, resume
 from orchestrator.vault.git.commit import commit_edits
 from orchestrator.vault.git.credential import credential_of
+from orchestrator.vault.git.in_effect import advice, contains
 from orchestrator.vault.git.origin import Brought, origins
 from orchestrator.vault.git.process import GitFailed, Leash
 from orchestrator.vault.git.remote import (
@@ -87,19 +87,24 @@ class GitVault:
         self._leash = Leash()
         self._root = root
 
-    def run_once(self) -> GitStatus:
+    def run_once(self, in_effect: str | None = None) -> GitStatus:
         """Bring both sides together. Calling it too often changes nothing; it never raises for what is
-        wrong with repository or remote, but says so in what it returns."""
+        wrong with repository or remote, but says so in what it returns. Of the commit `in_effect` it finds
+        out whether the remote dropped it; it must be one that the remote has had."""
         now = self._clock()
         repo = self._repository()
         before = status.load_status(repo.own)
         try:
             if not self._is_clone(repo):
                 return GitStatus(state=GitState.OFF, at=now)
-            with closing(repo), _alone(repo, self._options.wait_seconds):
-                result = replace(_Cycle(repo, self._options, now).run(), at=now)
+            with closing(repo), locks.alone(repo, self._options.wait_seconds):
+                result = replace(_Cycle(repo, self._options, now).run(in_effect), at=now)
                 if result.state is not GitState.SYNCED:
-                    result = replace(result, synced_at=before.synced_at if before else None)
+                    result = replace(
+                        result,
+                        synced_at=before.synced_at if before else None,
+                        dropped=before.dropped if before else None,
+                    )
                 status.save_status(repo.own, result)
         except CycleEnded as ended:
             result = GitStatus(state=ended.state, message=masked(ended.message), at=now)
@@ -119,6 +124,21 @@ class GitVault:
             return GitStatus(state=GitState.OFF)
         return status.load_status(repo.own) or GitStatus(state=GitState.OFF, message="No cycle has run yet.")
 
+    def lacks(self, commit: str) -> str | None:
+        """What keeps this clone from the commit in effect, and what to do; `None` where it has it, or needs
+        not: where nothing is synced, or its remote has dropped it."""
+        repo = self._repository()
+        last = status.load_status(repo.own)
+        try:
+            if not self._is_clone(repo) or (last is not None and last.dropped == commit):
+                return None
+            with closing(repo):
+                refuse_unsafe_configuration(repo.configuration())
+                return None if contains(repo, commit) else advice(commit, last)
+        except (CycleEnded, GitFailed) as error:
+            state = error.state if isinstance(error, CycleEnded) else classify(error)
+            return advice(commit, GitStatus(state=state, message=masked(str(error))))
+
     def resolve(self, path: str, keep: Keep) -> tuple[ConflictFile, ...]:
         """Decide which side of a file in conflict is kept; the next cycle acts on it once all are decided.
 
@@ -133,7 +153,7 @@ class GitVault:
         if file.ours is None and file.theirs is None:
             raise Conflict(f"{path!a} is a file on one side and a directory on the other; rename yours.")
         try:
-            with _alone(repo, self._options.wait_seconds):
+            with locks.alone(repo, self._options.wait_seconds):
                 decisions = status.load_decisions(repo.own)
                 status.save_decisions(repo.own, {**decisions, path: replace(file, keep=keep)})
                 found[path] = replace(file, keep=keep)
@@ -197,10 +217,11 @@ class _Cycle:
         self.notes: list[str] = []
         self.remote: Remote | None = None
 
-    def run(self) -> GitStatus:
+    def run(self, in_effect: str | None) -> GitStatus:
         try:
             self._steps()
-            return self._status(GitState.SYNCED)
+            dropped = in_effect if in_effect and self._is_dropped(in_effect) else None
+            return replace(self._status(GitState.SYNCED), dropped=dropped)
         except CycleEnded as ended:
             return self._status(ended.state, ended.message, ended.conflicts)
         except GitFailed as error:
@@ -260,6 +281,17 @@ class _Cycle:
         if known != target:
             repo.set_ref(BASE, target)
             self._gather()
+
+    def _is_dropped(self, commit: str) -> bool:
+        """Now that both sides are the same: whether the remote has it no more."""
+        if contains(self.repo, commit):
+            return False
+        if self.remote is not None and (self.repo.directory / "shallow").exists():
+            deepen(self.repo, self.remote)
+            if contains(self.repo, commit):
+                return False
+        self.notes.append(f"the remote has commit {commit[:12]} no more, which was in effect")
+        return True
 
     def _unlock(self, remote: Remote) -> None:
         self.notes += locks.clear_locks_there(
@@ -351,26 +383,6 @@ class _Cycle:
             ahead=ahead,
             behind=behind,
         )
-
-
-@contextmanager
-def _alone(repo: Repository, seconds: float) -> Iterator[None]:
-    """One cycle at a time, whatever process it is in; the lock goes with the process. Raises CycleEnded."""
-    repo.own.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(repo.own / "busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise CycleEnded(GitState.LOCKED, "Another process is in a cycle.") from None
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _log(before: GitStatus | None, now: GitStatus) -> None:

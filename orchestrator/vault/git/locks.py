@@ -1,8 +1,11 @@
-"""Locks that a crash left, here and at a remote on this machine."""
+"""Locks: one cycle at a time, and those that a crash left, here and at a remote on this machine."""
 
+import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -111,3 +114,23 @@ def _git_at_work(root: Path) -> bool:
         if Path(place).is_relative_to(root) or named.search(words):
             return True
     return False
+
+
+@contextmanager
+def alone(repo: Repository, seconds: float) -> Iterator[None]:
+    """One cycle at a time, whatever process it is in; the lock goes with the process. Raises CycleEnded."""
+    repo.own.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(repo.own / "busy", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CycleEnded(GitState.LOCKED, "Another process is in a cycle.") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)

@@ -70,6 +70,8 @@ class GitStatus:
     """What had to be put right on the way, such as a lock that a crash left."""
     at: float = 0.0
     synced_at: float | None = None
+    dropped: str | None = None
+    """The commit that was in effect and that the remote has no more: its history was rewritten."""
 
 
 class CycleEnded(Exception):

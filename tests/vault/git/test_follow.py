@@ -13,7 +13,7 @@ def test_a_trigger_is_a_look_again_and_the_tree_is_read_after_it(here, there) ->
     async def scenario() -> None:
         looked, asked = asyncio.Queue[str](), Listener()
 
-        async def look() -> None:
+        async def look(_: object) -> None:
             looked.put_nowait(here.read("README.md"))
 
         duty = asyncio.create_task(follow_remote(here.vault, look, seconds=600.0, asked=asked))
@@ -32,7 +32,7 @@ def test_ending_it_does_not_wait_for_a_remote_that_says_nothing(here) -> None:
     async def scenario(port: int) -> float:
         here.git("remote", "set-url", "origin", f"https://127.0.0.1:{port}/x.git")
         vault = here.vault
-        duty = asyncio.create_task(follow_remote(vault, asyncio.Event().wait, seconds=600.0))
+        duty = asyncio.create_task(follow_remote(vault, lambda _: asyncio.Event().wait(), seconds=600.0))
         reader = asyncio.get_running_loop()
         connection, _ = await reader.sock_accept(silent)
         started = time.monotonic()
