@@ -1,8 +1,9 @@
 """What an attempt needs of the world: facts, a place to work, an agent to work there."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -45,10 +46,20 @@ from orchestrator.harness.claude.report import Report
 from orchestrator.harness.platform import PlatformRegistry
 from orchestrator.harness.process import end_leftovers
 from orchestrator.harness.process.leftovers import attempts_alive
-from orchestrator.store import attempts, budgets, callers, events, profiles, projects, questions, queue
+from orchestrator.store import (
+    attempts,
+    budgets,
+    callers,
+    events,
+    profiles,
+    projects,
+    questions,
+    queue,
+    workers,
+)
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import LOST
-from orchestrator.worker.checkouts import Checkouts
+from orchestrator.worker.checkouts import CheckoutMissing, Checkouts, where_to_have_it
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address, Pass, pass_for
 from orchestrator.worker.lacking import Lacking
@@ -103,7 +114,8 @@ class Agents:
         self._clock = clock
         self._random = random
         self.lacking = Lacking(secrets)
-        self._checkouts = Checkouts(config.home)
+        self._host = config.host or socket.gethostname()
+        self._checkouts = Checkouts(config.home, host=self._host)
         self._sessions = Sessions(config.home)
 
     def ending(self, claim: Claim, outcome: Outcome, *, report: Report | None = None) -> Ending:
@@ -188,7 +200,13 @@ class Agents:
     ) -> AsyncIterator[TaskContext]:
         """A checkout and a session made ready, as the agent is told of them.
         Raises CheckoutBusy, CheckoutUnusable and OSError."""
-        async with self._checkouts.prepared(known.project, task) as checkout:
+        async with AsyncExitStack() as stack:
+            try:
+                checkout = await stack.enter_async_context(self._checkouts.prepared(known.project, task))
+            except CheckoutMissing as error:
+                elsewhere = await self._database.read(self._elsewhere)
+                advice = where_to_have_it(known.project.id, elsewhere)
+                raise CheckoutMissing(f"{error} {advice}") from error
             session = await self._sessions.prepare(task)
             yield task_context(
                 task,
@@ -202,6 +220,11 @@ class Agents:
                 secrets={**secrets, **admission.secrets} if admission else secrets,
                 questions=known.questions,
             )
+
+    def _elsewhere(self, tx: Transaction) -> list[str]:
+        """The other hosts with a worker that may take the task."""
+        now = queue.clock(tx)
+        return sorted({worker.host for worker in workers.alive(tx, now=now)} - {self._host})
 
     def _gather(self, tx: Transaction, task: Task) -> Known:
         project = projects.get(tx, task.project_id)

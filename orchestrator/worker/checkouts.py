@@ -5,8 +5,9 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ BRANCHES: Final = "orchestrator/"
 WORKTREES: Final = "worktrees"
 EMPTY: Final = "checkouts"
 ATTEMPTS: Final = "attempts"
+HOSTS: Final = 3
+"""Other hosts that a message names."""
 ASIDE: Final = "removed"
 """Where what is being removed lies until it is gone."""
 
@@ -37,25 +40,31 @@ class CheckoutUnusable(OrchestratorError):
     code = "checkout-unusable"
 
 
+class CheckoutMissing(CheckoutUnusable):
+    """The project's repository is not on the host that took the task."""
+
+
 class Checkouts:
     """Below `home`, by task: `checkouts/<task>` for empty directories, `worktrees/<task>` for git."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, host: str | None = None) -> None:
+        """`host` is how messages name this machine; `None` is its own name."""
         self._home = home
+        self._host = host or socket.gethostname()
 
     @asynccontextmanager
     async def prepared(self, project: Project, task: Task) -> AsyncIterator[Path]:
         """The directory, for as long as the attempt lasts. Each task's own is kept until `set_aside`.
 
-        Raises CheckoutBusy, CheckoutUnusable and OSError.
+        Raises CheckoutBusy, CheckoutUnusable (CheckoutMissing where there is no such repository) and OSError.
         """
         await asyncio.to_thread(self._let_removals_end)
         repository = Path(project.repository) if project.repository else None
         if project.checkout is CheckoutKind.DIRECTORY and repository is not None:
-            with _locked(_directory(repository)):
+            with _locked(self._directory(repository)):
                 yield repository
         elif project.checkout is CheckoutKind.WORKTREE and repository is not None:
-            yield await asyncio.to_thread(self._worktree, _directory(repository), task.id)
+            yield await asyncio.to_thread(self._worktree, self._directory(repository), task.id)
         else:
             yield await asyncio.to_thread(self._empty, task.id)
 
@@ -136,17 +145,30 @@ class Checkouts:
                 _unlock_index(place)
             except GitFailed as error:
                 raise CheckoutUnusable(
-                    f"No worktree can be made of {repository}: {error} Correct it, or the project."
+                    f"No worktree can be made of {repository} on {self._host}: {error} Correct it, or the "
+                    f"project."
                 ) from error
         return place
 
+    def _directory(self, path: Path) -> Path:
+        if not path.is_dir():
+            raise CheckoutMissing(f"{path} is not a directory on {self._host}.")
+        return path
 
-def _directory(path: Path) -> Path:
-    if not path.is_dir():
-        raise CheckoutUnusable(
-            f"{path} is not a directory; correct the project's repository with `orchestrator project edit`."
+
+def where_to_have_it(project_id: str, elsewhere: Sequence[str]) -> str:
+    """What to do about a repository that is not on this host, while workers are alive on the hosts
+    `elsewhere`: another path for the project may be right here and wrong for all of them."""
+    if not elsewhere:
+        return (
+            f"Correct the project's repository: `orchestrator project edit {project_id} --repository PATH`."
         )
-    return path
+    hosts = ", ".join(elsewhere[:HOSTS]) + (", ..." if len(elsewhere) > HOSTS else "")
+    return (
+        f"Other hosts have workers too ({hosts}): have the repository at the same path here, or let the "
+        f"project require a label that only hosts with it carry: `orchestrator project edit {project_id} "
+        f"--requires LABEL`."
+    )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.domain.task import TaskState
+from orchestrator.store import workers
 
 GIT = ("git", "-c", "user.name=n", "-c", "user.email=n@example.invalid")
 
@@ -40,7 +43,7 @@ def made(kind: str, place: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "is not a directory; correct the project's repository"),
+        ("missing", f"is not a directory on {socket.gethostname()}. Correct the project's repository"),
         ("plain", "not a git repository"),
         ("no commits", "it has no commit yet"),
         ("bare", "it has no commit yet"),
@@ -65,6 +68,21 @@ def test_a_repository_is_worked_in_or_the_task_held_with_the_reason(
         assert (task.state, task.hold, task.failures) == (TaskState.READY, "checkout_unusable", 0)
         assert str(repository) in (task.hold_message or "")
         assert said in (task.hold_message or "")
+
+
+def test_a_repository_that_is_missing_here_is_not_corrected_for_all_hosts(
+    sqlite_lab: Any, tmp_path: Path
+) -> None:
+    now = time.time()
+    other = workers.Worker(
+        id="w-2", host="build7", pid=1, version="1", slots=1, started_at=now, seen_at=now, draining=False
+    )
+    sqlite_lab.database.run_sync(workers.register, other)
+    sqlite_lab.project(checkout=CheckoutKind.WORKTREE, repository=str(tmp_path / "missing"))
+    [task] = sqlite_lab.settle(sqlite_lab.ask("write=made:x"))
+    assert f"is not a directory on {socket.gethostname()}. Other hosts have workers" in task.hold_message
+    assert "(build7)" in task.hold_message
+    assert "--requires LABEL" in task.hold_message
 
 
 @pytest.mark.parametrize("kind", ["spaces and ünïcode €", "link"])

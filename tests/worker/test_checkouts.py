@@ -1,5 +1,6 @@
 import asyncio
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import Task, TaskState
-from orchestrator.worker.checkouts import CheckoutBusy, Checkouts, CheckoutUnusable
+from orchestrator.worker.checkouts import (
+    CheckoutBusy,
+    CheckoutMissing,
+    Checkouts,
+    CheckoutUnusable,
+    where_to_have_it,
+)
 from orchestrator.worker.git import git
 
 
@@ -94,8 +101,17 @@ def test_a_directory_takes_one_attempt_at_a_time(checkouts, tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", [CheckoutKind.DIRECTORY, CheckoutKind.WORKTREE])
 def test_a_repository_that_is_not_there_says_so(checkouts, tmp_path, kind) -> None:
-    with pytest.raises(CheckoutUnusable, match=r"not a directory; correct"):
+    with pytest.raises(CheckoutMissing, match=rf"nowhere is not a directory on {socket.gethostname()}\."):
         prepare(checkouts, project(kind, tmp_path / "nowhere"), task())
+
+
+def test_a_path_is_to_be_corrected_only_where_no_other_host_relies_on_it() -> None:
+    assert "project edit acme --repository PATH" in where_to_have_it("acme", [])
+    said = where_to_have_it("acme", ["a", "b", "c", "d"])
+    assert "(a, b, c, ...)" in said
+    assert "same path here" in said
+    assert "--repository" not in said
+    assert "project edit acme --requires LABEL" in said
 
 
 def test_a_worktree_is_on_a_branch_of_its_own(checkouts, repository) -> None:
