@@ -24,7 +24,6 @@ def show() -> None:
         yield output.table(("setting", "value", "from"), (tuple(row.values()) for row in rows))
         there = "" if loaded.config_file.exists() else " (not there)"
         yield output.text(f"\nconfiguration file: {loaded.config_file}{there}", "dim")
-        for warning in warnings:
-            yield output.text(f"warning: {warning}", "yellow")
+        yield from output.warnings(warnings)
 
     output.show({"config_file": loaded.config_file, "settings": rows, "warnings": warnings}, render)

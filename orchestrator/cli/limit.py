@@ -11,10 +11,15 @@ from orchestrator.cli.session import call
 from orchestrator.commands import limits
 from orchestrator.domain.limit import LimitScope
 
+_NAME = (
+    "Of the host, as `orchestrator worker list` shows it (its hostname, not `worker.name`); the profile's "
+    "id; the model; none for the instance."
+)
+
 
 def set_(
     scope: Annotated[LimitScope, Parameter(help="instance, host, profile or model.")],
-    name: Annotated[str, Parameter(help="Of the host, profile or model; none for the instance.")] = "",
+    name: Annotated[str, Parameter(help=_NAME)] = "",
     *,
     max_concurrent: Annotated[int | None, Parameter(help="Attempts at once, at most.")] = None,
     budget: Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")] = None,
@@ -39,6 +44,7 @@ def list_() -> None:
 def _set(done: limits.LimitSet) -> Iterator[RenderableType]:
     of = done.scope if not done.name else f"{done.scope} {done.name}"
     yield output.text(f"{of} is limited" if done.limited else f"{of} has no limit here any more")
+    yield from output.warnings(done.warnings)
 
 
 def _listed(found: limits.LimitList) -> Iterator[RenderableType]:

@@ -1,6 +1,8 @@
 """Commands on limits that hold over all hosts."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.commands import checks
 from orchestrator.commands.encoding import OPTIONAL
@@ -8,8 +10,12 @@ from orchestrator.commands.use import Use
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.event import Event
 from orchestrator.domain.limit import Limit, LimitScope, count
-from orchestrator.store import events, limits
+from orchestrator.domain.profile import SYSTEM_DEFAULT
+from orchestrator.store import events, limits, profiles, workers
 from orchestrator.store.database import Transaction
+
+LISTED: Final = 20
+"""Names of hosts or profiles that a warning lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +24,8 @@ class SetLimit:
 
     scope: LimitScope
     name: str = ""
-    """A host, a profile or a model; empty for the instance."""
+    """A host by its hostname, as `list_workers` shows it; a profile by its id; a model; empty for the
+    instance."""
     max_concurrent: int | None = None
     budget_usd_per_day: float | None = None
     """Of the instance only; a project has its own. Days are UTC."""
@@ -69,13 +76,14 @@ async def set_limit(use: Use, request: SetLimit) -> LimitSet:
     numbers = (limit.max_concurrent, limit.budget_usd_per_day, limit.budget_tokens_per_day)
     limited = any(number is not None for number in numbers)
 
-    def write(tx: Transaction) -> None:
+    def write(tx: Transaction) -> tuple[str, ...]:
         limits.put(tx, limit, now=now)
         data = {"scope": limit.scope.value, "name": limit.name, "limited": limited}
         events.append(tx, Event(kind="limit.set", subject=f"limit/{limit.scope}", at=now, data=data))
+        return tuple(_warnings(tx, limit, now=now)) if limited else ()
 
-    await use.database.run(write)
-    return LimitSet(scope=limit.scope, name=limit.name, limited=limited)
+    warnings = await use.database.run(write)
+    return LimitSet(scope=limit.scope, name=limit.name, limited=limited, warnings=warnings)
 
 
 async def list_limits(use: Use, request: ListLimits) -> LimitList:
@@ -98,6 +106,25 @@ async def list_limits(use: Use, request: ListLimits) -> LimitList:
 
     found = await use.database.read(read)
     return LimitList(limits=found, count=len(found))
+
+
+def _warnings(tx: Transaction, limit: Limit, *, now: float) -> Iterator[str]:
+    """A name that nothing counts against now. It is no fault: the host may be down, the profile to come."""
+    if limit.scope is LimitScope.HOST:
+        there = sorted({worker.host for worker in workers.alive(tx, now=now)})
+        if limit.name not in there:
+            yield (
+                f"no worker is alive on a host named {limit.name}; a limit goes by the hostname, not by "
+                f"worker.name. Hosts with workers: {_listed(there)}."
+            )
+    elif limit.scope is LimitScope.PROFILE:
+        ids = sorted(profile.id for profile in profiles.list_profiles(tx))
+        if limit.name not in (*ids, SYSTEM_DEFAULT):
+            yield f"there is no profile with the id {limit.name}. Profiles: {_listed(ids)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")) or "none"
 
 
 def _check(limit: Limit) -> None:

@@ -76,7 +76,10 @@ class VaultSettings(Section):
 
 class WorkerSettings(Section):
     name: str = Field(
-        default_factory=socket.gethostname, min_length=1, description="Name of this host among the workers."
+        default_factory=socket.gethostname,
+        min_length=1,
+        description="What the worker's id begins with, and who commits in its vault. Limits of a host go by "
+        "its hostname, whatever this says.",
     )
     slots: Count = Field(default=4, description="Attempts at once on this host.")
     labels: tuple[Annotated[str, Field(pattern=r"^\S{1,64}$")], ...] = Field(

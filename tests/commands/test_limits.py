@@ -9,7 +9,7 @@ from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.limit import LimitScope, Place
 from orchestrator.domain.provider import Backoff
-from orchestrator.store import backoffs, queue
+from orchestrator.store import backoffs, queue, workers
 
 INSTANCE, MODEL = LimitScope.INSTANCE, LimitScope.MODEL
 
@@ -31,6 +31,25 @@ def test_a_limit_is_set_counted_named_and_taken_away(bench) -> None:
     assert f"model {model} may have at once" in next(r.message for r in found if r.code == "model_limit")
     assert not bench.do(set_limit, SetLimit(scope=MODEL, name=model)).limited
     assert [row.scope for row in bench.do(list_limits, ListLimits()).limits] == [INSTANCE]
+
+
+def test_a_limit_whose_name_nothing_has_is_set_with_a_warning(bench) -> None:
+    there = workers.Worker(
+        id="fast-1", host="build7", pid=1, version="1", slots=1, started_at=bench.now, seen_at=bench.now
+    )
+    bench.use.database.run_sync(workers.register, there)
+
+    def warned(scope: LimitScope, name: str, most: int | None = 1) -> tuple[str, ...]:
+        done = bench.do(set_limit, SetLimit(scope=scope, name=name, max_concurrent=most))
+        assert done.limited is (most is not None)
+        return done.warnings
+
+    [host] = warned(LimitScope.HOST, "fast")
+    assert "not by worker.name. Hosts with workers: build7." in host
+    [profile] = warned(LimitScope.PROFILE, "nosuch")
+    assert "no profile with the id nosuch" in profile
+    assert warned(LimitScope.HOST, "build7") == warned(LimitScope.HOST, "fast", None) == ()
+    assert warned(MODEL, "any") == ()
 
 
 def test_a_provider_that_is_left_alone_is_named(bench) -> None:
