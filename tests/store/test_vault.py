@@ -17,7 +17,7 @@ from orchestrator.domain.vault import (
     VaultChanges,
     VaultKnown,
 )
-from orchestrator.store import profiles, vault
+from orchestrator.store import profiles, vault, vault_commit
 from orchestrator.store.database import Database
 from orchestrator.store.tables import agent_profiles, events, mcp_servers
 
@@ -132,3 +132,14 @@ def test_facts_are_announced_with_the_change(database: Database) -> None:
         ("vault.synced", None),
     ]
     assert known(database).documents == {}
+
+
+def test_of_two_who_record_what_is_in_effect_the_one_who_knew_less_changes_nothing(
+    database: Database,
+) -> None:
+    assert database.read_sync(vault_commit.in_effect) is None
+    assert database.run_sync(vault_commit.record, "a", instead_of=None)
+    assert not database.run_sync(vault_commit.record, "b", instead_of=None)
+    assert database.run_sync(vault_commit.record, "c", instead_of="a")
+    assert not database.run_sync(vault_commit.record, "d", instead_of="a")
+    assert database.read_sync(vault_commit.in_effect) == "c"
