@@ -217,7 +217,7 @@ class RetentionSettings(Section):
     messages_mb: Size = Field(default=4096.0, description="What agents said, all of it; MiB.")
     events_days: Days = Field(default=30.0, description="Events.")
     events_rows: Rows = Field(default=1_000_000, description="Events at most.")
-    audit_days: Days = Field(default=365.0, description="Entries of the audit.")
+    audit_days: Days = Field(default=365.0, description="Entries of the audit: tokens made and revoked.")
     audit_rows: Rows = Field(default=1_000_000, description="Entries of the audit at most.")
     tokens_days: Days = Field(default=30.0, description="Tokens, since they were revoked or ran out.")
     revisions_days: Days = Field(

@@ -1,4 +1,4 @@
-"""The audit: who did what that changes who may do what."""
+"""The audit: who did what that changes who may do what, which is to make and to revoke tokens."""
 
 from collections.abc import Mapping
 from typing import Any
