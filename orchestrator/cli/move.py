@@ -90,8 +90,13 @@ def _told(moved: Moved) -> Iterator[RenderableType]:
     yield output.text(f"{moved.rows:,} rows are the same in {moved.moved_from} and {moved.moved_to}", "bold")
     yield output.text("the old database is untouched, and is in use until the new address is set.")
     place = "the environment" if moved.set_in == ENVIRONMENT else moved.set_in
+    absent = moved.set_in != ENVIRONMENT and not Path(moved.set_in).exists()
     yield from output.steps(
-        f"Write into {place}, instead of what it says of the database now", moved.set_line, style="bold"
+        f"Make {place} with"
+        if absent
+        else f"Write into {place}, instead of what it says of the database now",
+        moved.set_line,
+        style="bold",
     )
     if "***" in moved.set_line:
         yield output.text("*** is the password; better leave it to PGPASSWORD or ~/.pgpass")

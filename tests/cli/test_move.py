@@ -61,12 +61,14 @@ def test_the_sums_are_shown_and_the_next_step(cli, home: Path, tmp_path: Path) -
     assert cli("project", "add", "acme").code == 0
     said = cli("move", "--to", f"sqlite:///{tmp_path / 'other.db'}")
     assert said.code == 0
-    assert f"Write into {home / 'config.yaml'}" in said.out
+    assert f"Make {home / 'config.yaml'} with" in said.out
     (line,) = (line for line in said.out.splitlines() if line.startswith("  database: {url: "))
     (home / "config.yaml").write_text(line.strip(), encoding="utf-8")
     assert f"database.url is from {home / 'config.yaml'}" in said.out
     rows = {row["key"]: row["origin"] for row in cli("config", "show", "--json").json["settings"]}
     assert rows["database.url"] == str(home / "config.yaml")
+    further = cli("move", "--to", f"sqlite:///{tmp_path / 'third.db'}")
+    assert f"Write into {home / 'config.yaml'}, instead" in further.out
     assert "other.db, schema" in "".join(cli("doctor", "--json").out)
     assert "projects" in said.out
 
