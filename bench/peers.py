@@ -136,18 +136,21 @@ def _rate(
     *,
     runs_out: bool,
 ) -> float:
-    """Settled a second, from a fifth of the tasks, or of the time, on; until the time is over, or all is."""
+    """Settled a second, from a fifth of the tasks, or of the time, on; until the time is over or so many have
+    begun, and before a queue of nothing else has run out only when these are settled, too."""
     start = time.monotonic()
     count = next(one for one in begun if one or time.monotonic() > start + START_SECONDS)
     start = time.monotonic()
     while count < size.tasks / 5 and time.monotonic() < start + size.seconds / 5:
         count = next(begun)
-    first = last = settled()
-    while last[1] < start + size.seconds and last[0] - before < size.tasks:
+    first = settled()
+    while True:
         count = next(begun)
-        if time.monotonic() >= start + size.seconds or (runs_out and count >= size.tasks):
+        over = time.monotonic() >= start + size.seconds
+        if over or count >= size.tasks:
             last = settled()
-    return (last[0] - first[0]) / (last[1] - first[1])
+            if over or not runs_out or last[0] - before >= size.tasks:
+                return (last[0] - first[0]) / (last[1] - first[1])
 
 
 def waking(
@@ -287,7 +290,7 @@ def options() -> argparse.Namespace:
     return given
 
 
-_FULL = (40_000, 15.0, 300, 20.0, [0, 100_000, 1_000_000], [0, 1_000_000])
+_FULL = (100_000, 15.0, 300, 20.0, [0, 100_000, 1_000_000], [0, 1_000_000])
 
 
 def main() -> None:
