@@ -14,6 +14,7 @@ PostgreSQL's server with all its processes.
 import argparse
 import contextlib
 import os
+import select
 import selectors
 import subprocess
 import sys
@@ -38,6 +39,8 @@ TELL_SECONDS = 0.05
 PAUSE_SECONDS = 0.02
 """Between two wake-ups, so that the worker is idle again."""
 SETTLE_SECONDS = 2.0
+NEVER_SECONDS = 30.0
+NEVER = float("inf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +166,10 @@ def waking(
         found = []
         for number in range(size.rounds + WARM_ROUNDS):
             go(writer)
-            at, committed = (float(one.stdout.readline()) for one in (worker, writer))  # type: ignore[union-attr]  # pipes
+            committed, at = _moment(writer), _moment(worker)
+            if at == NEVER:  # procrastinate was seen to sleep on with a million jobs scheduled
+                found = [NEVER]
+                break
             if number >= WARM_ROUNDS:
                 found.append(1000 * (at - committed))
             time.sleep(PAUSE_SECONDS)
@@ -178,6 +184,13 @@ def waking(
         if server:
             idle["server's idle CPU"] = 100 * (server() - began[2]) / elapsed
     return sorted(found), idle
+
+
+def _moment(process: subprocess.Popen[str]) -> float:
+    """What it tells next; `NEVER` when it tells nothing for long."""
+    assert process.stdout is not None
+    heard, _, _ = select.select([process.stdout], [], [], NEVER_SECONDS)
+    return float(process.stdout.readline()) if heard else NEVER
 
 
 def server_cpu(uri: str) -> Callable[[], float]:

@@ -129,6 +129,7 @@ def main() -> None:
                 later = text("UPDATE tasks SET run_at = 9e9")
                 database.run_sync(lambda tx, later=later: tx.execute(later) and None)
                 database.close()
+                backlog.rest(url)
                 # A process of its own, so that its size is the worker's and not that of the loading.
                 subprocess.run(
                     [
