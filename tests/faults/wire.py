@@ -4,11 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Final
 
-from faults.storm import Storm
+from faults.storm import Storm, until
 from faults.weather import SHORT, at_work
 
 IP: Final = "/usr/sbin/ip"
@@ -68,13 +67,16 @@ def networks_are_separated(storm: Storm, wire: Wire, url: str, *, times: int) ->
     """The workers at the other end of the wire lose their network, for longer and for less than their lease
     in turns, and have it again. Another has the database at `url` all the time."""
     storm.begin()
-    with at_work(storm, **SHORT), storm.nursery.beside(url) as near:
+    with at_work(storm, **SHORT) as seats, storm.nursery.beside(url) as near:
         other = near.fork(**SHORT)
         for number in range(times):
             storm.feed()
-            time.sleep(0.4)
+            storm.goes_on()
             wire.cut()
-            time.sleep(0.5 if number % 2 else 4.0)
+            if number % 2 == 0:
+                until(lambda: all(storm.leases(one) == 0 for one in seats), 30)
+            storm.feed()
+            storm.goes_on(1)  # of the other, for whom nothing has changed
             wire.join()
         found = storm.finish()
         other.send(signal.SIGTERM)
