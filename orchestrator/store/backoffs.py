@@ -14,9 +14,9 @@ from orchestrator.store.tables import backoffs
 def store(tx: Connection, heard: Mapping[str, Backoff | None]) -> None:
     """Leave these providers alone, and those with `None` no longer."""
     insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    # In order, and in one statement each: a rate limit is heard by every host at the same moment.
     if heard:
         mark_rules_changed(tx)
+    # In order, and in one statement each: a rate limit is heard by every host at the same moment.
     for provider, backoff in sorted(heard.items()):
         if backoff is None:
             tx.execute(delete(backoffs).where(backoffs.c.provider == provider))

@@ -66,8 +66,7 @@ def written(url: str) -> str:
 def postgresql(url: URL) -> Engine:
     options = (
         f"-c lock_timeout={BUSY_SECONDS:.0f}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
-        "-c tcp_user_timeout=15s "
-        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=2"
+        + " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in SILENCE.items())
     )
     given = url.query.get("options")
     return create_engine(

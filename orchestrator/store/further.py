@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.conditions import CLAIMABLE, DEMANDING
-from orchestrator.store.queue import AMONG, among
-from orchestrator.store.waiting import candidate
+from orchestrator.store.queue import AMONG, SKIP_LOCKED, among
+from orchestrator.store.waiting import candidate, indexed_by
 
 FAR: Final = 1000
 """Tasks read at one look: a few milliseconds, however long the backlog is."""
@@ -41,21 +41,19 @@ _WHERE: Final = {
     "tasks_claimable": CLAIMABLE,
     "tasks_demanding": f"{DEMANDING} AND requires = :requires",
 }
-# Only what is answered with is locked, so that others may have what lies between.
-_LOCK: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
 
 
 def _ahead(dialect: str, index: str) -> str:
-    hint = f"INDEXED BY {index}" if dialect == "sqlite" else ""
-    return _AHEAD.format(hint=hint, where=_WHERE[index], far=FAR)
+    return _AHEAD.format(hint=indexed_by(dialect, index), where=_WHERE[index], far=FAR)
 
 
+# Only what is answered with is locked, so that others may have what lies between.
 _FOUND: Final = {
     (dialect, index): text(
         f"SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks WHERE id IN ("
         f"SELECT id FROM ({_ahead(dialect, index)}) AS ahead "
         f"WHERE NOT coalesce(profile_id, '') {among_ids} ORDER BY priority, created_at, id LIMIT :most) "
-        f"{_LOCK[dialect]}"
+        f"{SKIP_LOCKED[dialect]}"
     )
     for dialect, among_ids in AMONG.items()
     for index in _WHERE

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.queue import AMONG, among
@@ -54,11 +54,19 @@ class Recent:
     seconds: float = 0.0
 
 
+LIMITED: Final = (
+    "weight",
+    "max_concurrent",
+    "budget_usd_per_day",
+    "checkout",
+    "repository",
+    "requires",
+    "budget_tokens_per_day",
+)
+"""Columns of a project; with its id as `project_id`, what `limits_of` reads."""
+
 _LIMITS: Final = {
-    dialect: text(
-        "SELECT id, weight, max_concurrent, budget_usd_per_day, checkout, repository, requires, "
-        f"budget_tokens_per_day FROM projects WHERE id {among_ids}"
-    )
+    dialect: text(f"SELECT id AS project_id, {', '.join(LIMITED)} FROM projects WHERE id {among_ids}")
     for dialect, among_ids in AMONG.items()
 }
 # Two workers that count at the same time would both find room under a limit; so whoever decides for a
@@ -85,30 +93,35 @@ def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
 
 def _limits(tx: Connection, ids: Any) -> dict[str, Limits]:
     rows = tx.execute(_LIMITS[tx.dialect.name], {"ids": ids})
-    return {
-        row[0]: Limits(
-            project_id=row[0],
-            weight=row[1],
-            max_concurrent=row[2],
-            budget_usd_per_day=row[3],
-            checkout=CheckoutKind(row[4]),
-            repository=row[5],
-            requires=tuple(json.loads(row[6])) if row[6] else (),
-            budget_tokens_per_day=row[7],
-        )
-        for row in rows
-    }
+    return {row.project_id: limits_of(row) for row in rows}
 
 
-_RUNNING: Final = text(
-    "SELECT project_id, count(*), sum(started_at) FROM attempts WHERE ended_at IS NULL GROUP BY project_id"
+def limits_of(row: Row[Any]) -> Limits:
+    return Limits(
+        project_id=row.project_id,
+        weight=row.weight,
+        max_concurrent=row.max_concurrent,
+        budget_usd_per_day=row.budget_usd_per_day,
+        checkout=CheckoutKind(row.checkout),
+        repository=row.repository,
+        requires=tuple(json.loads(row.requires)) if row.requires else (),
+        budget_tokens_per_day=row.budget_tokens_per_day,
+    )
+
+
+RUNNING: Final = (
+    "SELECT project_id, count(*) AS running, sum(started_at) AS started FROM attempts "
+    "WHERE ended_at IS NULL GROUP BY project_id"
 )
+"""A row for each project that has something at work, for `running_of`."""
 
 
 def running(tx: Connection, *, now: float) -> dict[str, Running]:
-    return {
-        row[0]: Running(count=row[1], seconds=max(row[1] * now - row[2], 0.0)) for row in tx.execute(_RUNNING)
-    }
+    return {row.project_id: running_of(row, now) for row in tx.execute(text(RUNNING))}
+
+
+def running_of(row: Row[Any], now: float) -> Running:
+    return Running(count=row.running, seconds=max(row.running * now - row.started, 0.0))
 
 
 _BUSY: Final = text(

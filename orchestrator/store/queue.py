@@ -266,7 +266,8 @@ _UNMET: Final = (
     "EXISTS (SELECT 1 FROM task_dependencies d JOIN tasks n ON n.id = d.depends_on "
     "WHERE d.task_id = tasks.id AND n.state <> 'COMPLETED')"
 )
-_SKIP: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
+SKIP_LOCKED: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
+"""Rows that another worker is just taking are passed over, not waited for; SQLite has one writer."""
 _WAKE: Final = {
     dialect: text(
         f"UPDATE tasks SET run_at = NULL, updated_at = :now, "
@@ -274,7 +275,7 @@ _WAKE: Final = {
         f"WHERE id IN (SELECT id FROM tasks WHERE run_at <= :now AND {WAITING} ORDER BY run_at "
         f"LIMIT {DUE_AT_ONCE} {skip})"
     )
-    for dialect, skip in _SKIP.items()
+    for dialect, skip in SKIP_LOCKED.items()
 }
 _RECHECK: Final = {
     dialect: text(
@@ -282,7 +283,7 @@ _RECHECK: Final = {
         f"WHERE id IN (SELECT id FROM tasks WHERE hold_until <= :now AND {HELD} ORDER BY hold_until "
         f"LIMIT {DUE_AT_ONCE} {skip})"
     )
-    for dialect, skip in _SKIP.items()
+    for dialect, skip in SKIP_LOCKED.items()
 }
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
-from orchestrator.domain.project import CheckoutKind
 from orchestrator.store import load
 from orchestrator.store.conditions import CLAIMABLE, DEMANDING, HELD, WAITING
-from orchestrator.store.load import Limits, Running
+from orchestrator.store.load import LIMITED, RUNNING, Limits, Running, limits_of, running_of
+from orchestrator.store.queue import SKIP_LOCKED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,14 +55,12 @@ FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
 CROSS JOIN LATERAL (
     SELECT id, project_id, profile_id, priority, created_at, parent_attempt FROM tasks
     WHERE project_id = open.project_id AND {where}
-    ORDER BY project_id, priority, created_at, id LIMIT :most FOR UPDATE SKIP LOCKED) t
+    ORDER BY project_id, priority, created_at, id LIMIT :most {lock}) t
 """,
 }
-_PROJECTS: Final = """
+_PROJECTS: Final = f"""
 FROM open JOIN projects p ON p.id = open.project_id AND NOT p.paused
-LEFT JOIN (
-    SELECT project_id, count(*) AS running, sum(started_at) AS started FROM attempts
-    WHERE ended_at IS NULL GROUP BY project_id) r ON r.project_id = p.id
+LEFT JOIN ({RUNNING}) r ON r.project_id = p.id
 """
 _DEMANDS: Final = """
 FROM (
@@ -79,18 +77,8 @@ FROM (
 # Everything comes in one statement, as rows of several kinds: asked for one by one, each would be a round
 # trip, and round trips are most of what an idle worker's wake-up takes.
 _TASK: Final = ("id", "project_id", "profile_id", "priority", "created_at", "parent_attempt")
-_PROJECT: Final = (
-    "weight",
-    "max_concurrent",
-    "budget_usd_per_day",
-    "checkout",
-    "repository",
-    "requires",
-    "budget_tokens_per_day",
-    "running",
-    "started",
-)
-_NAMES: Final = ("kind", *_TASK, *_PROJECT)
+_AT_WORK: Final = ("running", "started")
+_NAMES: Final = ("kind", *_TASK, *LIMITED, *_AT_WORK)
 
 
 def _rows(kind: str, **values: str) -> str:
@@ -103,14 +91,19 @@ def _from(alias: str, names: Collection[str]) -> dict[str, str]:
     return {name: f"{alias}.{name}" for name in names}
 
 
-def _hint(dialect: str, index: str) -> str:
+def indexed_by(dialect: str, index: str) -> str:
+    """What names the index to SQLite, which its statistics could talk out of it."""
     return f"INDEXED BY {index}" if dialect == "sqlite" else ""
 
 
 def _look(dialect: str) -> str:
-    claimable = {"hint": _hint(dialect, "tasks_claimable"), "where": CLAIMABLE}
-    demanding = {"hint": _hint(dialect, "tasks_demanding"), "where": DEMANDING}
-    project = {**_from("p", _PROJECT[:-2]), **_from("r", _PROJECT[-2:]), "project_id": "p.id"}
+    claimable = {
+        "hint": indexed_by(dialect, "tasks_claimable"),
+        "where": CLAIMABLE,
+        "lock": SKIP_LOCKED[dialect],
+    }
+    demanding = {"hint": indexed_by(dialect, "tasks_demanding"), "where": DEMANDING}
+    project = {**_from("p", LIMITED), **_from("r", _AT_WORK), "project_id": "p.id"}
     kinds = [
         _rows("project", **project) + _PROJECTS,
         _rows("task", **_from("t", _TASK)) + _FIRST[dialect].format(**claimable),
@@ -128,7 +121,9 @@ _LOOK: Final = {dialect: text(_look(dialect)) for dialect in _FIRST}
 _DEMANDING: Final = {
     dialect: text(
         (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + first).format(
-            hint=_hint(dialect, "tasks_demanding"), where=f"{DEMANDING} AND requires = :requires"
+            hint=indexed_by(dialect, "tasks_demanding"),
+            where=f"{DEMANDING} AND requires = :requires",
+            lock=SKIP_LOCKED[dialect],
         )
     )
     for dialect, first in _FIRST.items()
@@ -157,12 +152,9 @@ def look(
             some = tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": row.requires}).all()
             candidates += [candidate(one[1:], requires=row.requires) for one in some]
     now = clock(tx) if clock else next((row.created_at for row in found.get("now", ())), time.time())
-    limits = {row.project_id: _limits(row) for row in found.get("project", ())}
-    running = {
-        row.project_id: Running(count=row.running, seconds=max(row.running * now - row.started, 0.0))
-        for row in found.get("project", ())
-        if row.running
-    }
+    known = found.get("project", ())
+    limits = {row.project_id: limits_of(row) for row in known}
+    running = {row.project_id: running_of(row, now) for row in known if row.running}
     projects = {task.project_id for task in candidates}
     if projects - limits.keys() or (
         tx.dialect.name == "postgresql" and any(limits[project].exclusive for project in projects)
@@ -188,17 +180,4 @@ def candidate(row: Sequence[Any], *, requires: str | None = None) -> Candidate:
         created_at=row[4],
         by_agent=row[5] is not None,
         requires=requires,
-    )
-
-
-def _limits(row: Row[Any]) -> Limits:
-    return Limits(
-        project_id=row.project_id,
-        weight=row.weight,
-        max_concurrent=row.max_concurrent,
-        budget_usd_per_day=row.budget_usd_per_day,
-        checkout=CheckoutKind(row.checkout),
-        repository=row.repository,
-        requires=tuple(json.loads(row.requires)) if row.requires else (),
-        budget_tokens_per_day=row.budget_tokens_per_day,
     )

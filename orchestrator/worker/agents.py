@@ -1,7 +1,6 @@
 """What an attempt needs of the world: facts, a place to work, an agent to work there."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -114,8 +113,7 @@ class Agents:
         self._clock = clock
         self._random = random
         self.lacking = Lacking(secrets)
-        self._host = config.host or socket.gethostname()
-        self._checkouts = Checkouts(config.home, host=self._host)
+        self._checkouts = Checkouts(config.home, host=config.host)
         self._sessions = Sessions(config.home)
 
     def ending(self, claim: Claim, outcome: Outcome, *, report: Report | None = None) -> Ending:
@@ -224,7 +222,7 @@ class Agents:
     def _elsewhere(self, tx: Transaction) -> list[str]:
         """The other hosts with a worker that may take the task."""
         now = queue.clock(tx)
-        return sorted({worker.host for worker in workers.alive(tx, now=now)} - {self._host})
+        return sorted({worker.host for worker in workers.alive(tx, now=now)} - {self._config.host})
 
     def _gather(self, tx: Transaction, task: Task) -> Known:
         project = projects.get(tx, task.project_id)

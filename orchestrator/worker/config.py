@@ -1,6 +1,7 @@
 """What a worker is told when it is made."""
 
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,8 @@ class WorkerConfig:
 
     name: str
     home: Path
-    host: str | None = None
-    """What its limits go by; `None` is the name of this machine."""
+    host: str = field(default_factory=socket.gethostname)
+    """What its limits go by, and how messages name this machine."""
     slots: int = 4
     labels: tuple[str, ...] = ()
     """What tasks and projects can require of a worker."""

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -78,7 +77,6 @@ class Worker:
         """`address` is where agents reach our own MCP server; without it they have none of its tools.
         `execute` replaces the running of agents, for measuring the rest."""
         self.id = f"{config.name}-{uuid.uuid4().hex[:12]}"
-        self._host = config.host or socket.gethostname()
         self._config = config
         self._database = database
         self._registry = registry
@@ -102,8 +100,9 @@ class Worker:
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
-        self._heart = Heart(row=self._row(), config=config, database=database, running=self._running)
-        self._rescue = self._rescuing(jitter=random)
+        row = self._row()
+        self._heart = Heart(row=row, config=config, database=database, running=self._running)
+        self._rescue = self._rescuing(row, jitter=random)
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
@@ -201,7 +200,7 @@ class Worker:
             recheck_seconds=self._config.recheck_seconds,
             per_project=self._config.per_project,
             labels=frozenset(self._config.labels),
-            host=self._host,
+            host=self._config.host,
             recent=self._recently.by_project,
             harnesses=frozenset(self._registry.harnesses),
             backoffs=self._providers.now(now),
@@ -329,10 +328,10 @@ class Worker:
             except Exception:  # one task that cannot be taken back must not end what runs here
                 log.exception("rescue.failed")
 
-    def _rescuing(self, jitter: Callable[[], float]) -> Rescue:
+    def _rescuing(self, row: Row, jitter: Callable[[], float]) -> Rescue:
         clean_up = self._registry.adapter.clean_up
         return Rescue(
-            row=self._row(),
+            row=row,
             database=self._database,
             left_behind=LeftBehind(home=self._config.home, database=self._database, clean_up=clean_up),
             max_losses=self._config.max_losses,
@@ -342,7 +341,7 @@ class Worker:
     def _row(self) -> Row:
         return Row(
             id=self.id,
-            host=self._host,
+            host=self._config.host,
             pid=os.getpid(),
             version=__version__,
             slots=self._config.slots,
