@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.domain.errors import ConfigurationError
 
 BUSY_SECONDS: Final = 10.0
-"""How long a writer waits for another process's transaction before it gives up."""
+"""How long a writer of SQLite waits for another process's transaction before it gives up."""
 POSTGRES_THREADS: Final = 8
 IDLE_SECONDS: Final = 60
 """How long a transaction may go on without a word before the server ends it and frees what it holds."""
@@ -22,6 +22,8 @@ SILENCE: Final = {
 }
 """After 15 to 20 seconds a network that drops everything counts as a lost connection; by default it would
 after a quarter of an hour, or two hours. The server is asked for the same: who is gone holds no locks."""
+LOCK_SECONDS: Final = 25
+"""How long a lock is waited for on PostgreSQL: for longer than a host whose network is gone can hold it."""
 SQLITE_READERS: Final = 3
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
 
@@ -65,7 +67,7 @@ def written(url: str) -> str:
 
 def postgresql(url: URL) -> Engine:
     options = (
-        f"-c lock_timeout={BUSY_SECONDS:.0f}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
+        f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
         + " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in SILENCE.items())
     )
     given = url.query.get("options")

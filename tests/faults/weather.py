@@ -19,6 +19,7 @@ import psutil
 from databases import own_server
 from faults.storm import TIMES, Storm, Victim, left_over, until
 from orchestrator.store import tasks
+from orchestrator.store.engines import SILENCE
 
 SHORT = {"lease_seconds": 1.5, "heartbeat_seconds": 0.3, "poll_seconds": 0.3}
 """Leases that run out while a scene lasts."""
@@ -93,6 +94,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
+                _notices_silence(client)
                 server = socket.socket(socket.AF_UNIX)
                 try:
                     server.connect(self._path)
@@ -124,6 +126,18 @@ class Proxy:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+
+def _notices_silence(client: socket.socket) -> None:
+    """As PostgreSQL is asked to, which cannot see through this proxy that the other side has gone."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (
+        (socket.TCP_KEEPIDLE, SILENCE["keepalives_idle"]),
+        (socket.TCP_KEEPINTVL, SILENCE["keepalives_interval"]),
+        (socket.TCP_KEEPCNT, SILENCE["keepalives_count"]),
+        (socket.TCP_USER_TIMEOUT, SILENCE["tcp_user_timeout"]),
+    ):
+        client.setsockopt(socket.IPPROTO_TCP, option, seconds)
 
 
 @contextmanager

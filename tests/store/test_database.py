@@ -373,6 +373,17 @@ def test_a_lock_held_by_another_process_is_waited_for_and_then_named(
         assert database.read_sync(names) == ["waiting"]
 
 
+@pytest.mark.postgres
+def test_a_lock_is_waited_for_until_a_host_that_has_gone_silent_cannot_hold_it(postgres_url: str) -> None:
+    silence = engines.SILENCE["keepalives_idle"]
+    silence += engines.SILENCE["keepalives_interval"] * engines.SILENCE["keepalives_count"]
+    with open_database(postgres_url, migrate=True) as database:
+        ask = text("SELECT extract(epoch FROM current_setting('lock_timeout')::interval)")
+        patience = database.read_sync(lambda tx: float(tx.execute(ask).scalar_one()))
+    assert patience > silence
+    assert patience * 1000 > engines.SILENCE["tcp_user_timeout"]
+
+
 WRITE = """
 import sys
 from sqlalchemy import text
