@@ -50,7 +50,8 @@ _END: Final = (
     .values(
         ended_at=bindparam("b_now"),
         outcome=LOST,
-        message="Its worker stopped without a word: killed, out of memory, or cut off from the database.",
+        message="Its worker stopped without a word: killed, out of memory, suspended, or cut off from the "
+        "database.",
     )
     .returning(attempts.c.rehearsal)
 )

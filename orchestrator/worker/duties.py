@@ -1,4 +1,4 @@
-"""Doing a duty: for as long as this process holds its lease, and not a moment longer."""
+"""Doing a duty: for as long as this process holds its lease, as far as it can know."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from orchestrator.domain.errors import DatabaseUnavailable
 from orchestrator.store import duties, queue
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.duties import Duty
+from orchestrator.worker.clock import since_boot
 
 log = structlog.get_logger()
 
@@ -49,20 +50,22 @@ async def on_duty(
     work: Work,
     lease_seconds: float = LEASE_SECONDS,
     takes_over: bool = True,
+    since_boot: Callable[[], float] = since_boot,
 ) -> None:
     """Do `work` whenever nobody else holds the duty, until it returns by itself or this is cancelled.
 
     `work` is cancelled when the duty is lost, or when the database has been away for the length of a lease;
-    it begins again once the duty is ours again. What it writes is fenced by `duties.must_hold`. Two with the
-    same `holder` count as one. Without `takes_over` it is left to whoever had it last. Raises what `work`
-    raises.
+    it begins again once the duty is ours again. What it writes is fenced by `duties.must_hold`: that a lease
+    ran out while this machine was suspended is found only at the next renewal that is due. Two with the same
+    `holder` count as one. Without `takes_over` it is left to whoever had it last. Raises what `work` raises.
     """
     while True:
-        duty, until = await _wait_for(database, name, holder, lease_seconds, takes_over)
+        duty, until = await _wait_for(database, name, holder, lease_seconds, takes_over, since_boot)
         log.info("duty.taken", duty=name, fence=duty.fence)
         try:
-            async with asyncio.timeout_at(until) as lease, asyncio.TaskGroup() as group:
-                keeper = group.create_task(_keep(database, duty, lease, lease_seconds))
+            async with asyncio.timeout(until - since_boot()) as lease, asyncio.TaskGroup() as group:
+                keeping = _keep(database, duty, lease, until, lease_seconds, since_boot)
+                keeper = group.create_task(keeping)
                 await work(duty)
                 keeper.cancel()
             return
@@ -75,11 +78,16 @@ async def on_duty(
 
 
 async def _wait_for(
-    database: Database, name: str, holder: str, lease_seconds: float, takes_over: bool
+    database: Database,
+    name: str,
+    holder: str,
+    lease_seconds: float,
+    takes_over: bool,
+    since_boot: Callable[[], float],
 ) -> tuple[Duty, float]:
-    """The duty, and when its lease is over by the loop's clock: counted from before it was asked for."""
+    """The duty, and when its lease is over: counted from before it was asked for."""
     while True:
-        asked = asyncio.get_running_loop().time()
+        asked = since_boot()
         try:
             duty = await database.run(_take, name, holder, lease_seconds, takes_over)
         except DatabaseUnavailable as error:
@@ -90,19 +98,27 @@ async def _wait_for(
         await asyncio.sleep(lease_seconds / RENEWALS)
 
 
-async def _keep(database: Database, duty: Duty, lease: asyncio.Timeout, lease_seconds: float) -> None:
+async def _keep(
+    database: Database,
+    duty: Duty,
+    lease: asyncio.Timeout,
+    until: float,
+    lease_seconds: float,
+    since_boot: Callable[[], float],
+) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(lease_seconds / RENEWALS)
-        asked = loop.time()
-        try:
-            held = await database.run(_renew, duty, lease_seconds)
+        asked = since_boot()
+        try:  # what ran out in a suspension cannot be renewed, and the database may not be there to say so
+            held = asked < until and await database.run(_renew, duty, lease_seconds)
         except DatabaseUnavailable as error:
             log.warning("duty.not_renewed", duty=duty.name, error=str(error))
             continue
         if lease.expired():
             return
-        lease.reschedule(asked + lease_seconds if held else loop.time())
+        until = asked + lease_seconds if held else asked
+        lease.reschedule(loop.time() + until - since_boot())
 
 
 async def _leave(database: Database, duty: Duty) -> None:

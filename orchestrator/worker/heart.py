@@ -15,6 +15,7 @@ from orchestrator.store import questions, queue, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.queue import Beat
 from orchestrator.store.workers import Worker as Row
+from orchestrator.worker.clock import since_boot
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.running import Attempts, Key, key_of
 
@@ -35,7 +36,12 @@ class Heard:
 
 
 class Heart:
-    """Beats by itself, and looks in between when asked to. `draining` is announced with each beat."""
+    """Beats by itself, and looks in between when asked to. `draining` is announced with each beat.
+
+    Leases run out by the database's clock also while this machine is suspended, so they are measured
+    `since_boot`. Timers stand still then: what a suspension cost is found at most `heartbeat_seconds` after
+    it, at the beat that is overdue. Other hosts may have an attempt for so long before ours is ended.
+    """
 
     def __init__(
         self,
@@ -44,7 +50,7 @@ class Heart:
         config: WorkerConfig,
         database: Database,
         running: Attempts,
-        monotonic: Callable[[], float] = time.monotonic,
+        since_boot: Callable[[], float] = since_boot,
     ) -> None:
         self.draining = False
         self.told_to_drain: Callable[[], None] = lambda: None
@@ -54,16 +60,17 @@ class Heart:
         self._config = config
         self._database = database
         self._running = running
-        self._monotonic = monotonic
-        self._last = monotonic()
+        self._since_boot = since_boot
+        self._last = since_boot()
         self._turning_since: float | None = None
         self._asked = asyncio.Event()
 
     def turn_begins(self) -> None:
         """A turn of the queue goes on, or the one before failed: each beat says since when, so that a loop
-        that hangs is noticed although the heart goes on."""
+        that hangs is noticed although the heart goes on. Only the time awake counts: a loop that was
+        suspended does not hang."""
         if self._turning_since is None:
-            self._turning_since = self._monotonic()
+            self._turning_since = time.monotonic()
 
     def turn_ends(self) -> None:
         """It came to something."""
@@ -75,17 +82,17 @@ class Heart:
         self._asked.set()
 
     async def keep_beating(self) -> None:
-        due = self._monotonic() + self._config.heartbeat_seconds
+        due = self._since_boot() + self._config.heartbeat_seconds
         while True:
             self._asked.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(due - self._monotonic()):
+                async with asyncio.timeout(due - self._since_boot()):
                     await self._asked.wait()
-            if self._monotonic() < due:
+            if self._since_boot() < due:
                 await self._look()
                 continue
             await self.beat()
-            due = self._monotonic() + self._config.heartbeat_seconds
+            due = self._since_boot() + self._config.heartbeat_seconds
 
     async def _look(self) -> None:
         claims = self._running.claims()
@@ -101,7 +108,7 @@ class Heart:
         """Extend every lease. An attempt whose claim is no longer ours is ended, and so is every attempt when
         the database has been away for the length of a lease: another worker may have them by now."""
         claims = self._running.claims()
-        begun = self._monotonic()
+        begun, since = self._since_boot(), self._turning_since
         try:
             heard = await self._answered(
                 self._database.run(
@@ -110,12 +117,12 @@ class Heart:
                     self._row,
                     self._config.lease_seconds,
                     self.draining,
-                    None if self._turning_since is None else begun - self._turning_since,
+                    None if since is None else time.monotonic() - since,
                 )
             )
         except DatabaseUnavailable as error:
             log.warning("heartbeat.failed", error=str(error))
-            if self._monotonic() - self._last > self._config.lease_seconds:
+            if self._since_boot() - self._last > self._config.lease_seconds:
                 self._lose_all("the database could not be reached in time")
             return
         self._last = begun
@@ -124,10 +131,21 @@ class Heart:
     async def _answered(self, answer: Awaitable[Heard]) -> Heard:
         """The answer, however long it takes. A database that keeps silent, as when its network is gone and
         nobody is told, refuses nothing: what runs is ended with its lease all the same."""
-        left = self._last + self._config.lease_seconds - self._monotonic()
-        silent = asyncio.get_running_loop().call_later(
-            max(left, PATIENCE), self._lose_all, "the database kept silent for too long"
-        )
+        loop = asyncio.get_running_loop()
+        over = max(self._last + self._config.lease_seconds, self._since_boot() + PATIENCE)
+        silent: asyncio.TimerHandle
+
+        def wait() -> asyncio.TimerHandle:
+            return loop.call_later(min(over - self._since_boot(), self._config.heartbeat_seconds), look)
+
+        def look() -> None:
+            nonlocal silent
+            if self._since_boot() < over:
+                silent = wait()  # in steps, since a suspension brings the end nearer than a timer knows
+            else:
+                self._lose_all("the database kept silent for too long")
+
+        silent = wait()
         try:
             return await answer
         finally:

@@ -28,11 +28,11 @@ from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
 from orchestrator.worker.agents import Agents, snapshot_of, without_budget
 from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
-from orchestrator.worker.clock import Clock
+from orchestrator.worker.clock import Clock, since_boot
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
-from orchestrator.worker.lacking import SECRET_MISSING, unstartable
+from orchestrator.worker.lacking import SECRET_MISSING, Lacking, unstartable
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.ledger import Ledger
 from orchestrator.worker.left_behind import LeftBehind
@@ -72,6 +72,7 @@ class Worker:
         address: Address | None = None,
         execute: Execute | None = None,
         clock: Callable[[], float] = time.time,
+        since_boot: Callable[[], float] = since_boot,
         random: Callable[[], float] = random.random,
     ) -> None:
         """`address` is where agents reach our own MCP server; without it they have none of its tools.
@@ -80,7 +81,7 @@ class Worker:
         self._config = config
         self._database = database
         self._registry = registry
-        self._clock = Clock(clock)
+        self._clock = Clock(clock, since_boot)
         self._providers = Providers()
         self._agents = Agents(
             config=config,
@@ -93,15 +94,14 @@ class Worker:
             clock=self._clock,
             random=random,
         )
-        lacking = self._agents.lacking
-        self._counsel = _counsel(
-            Verdicts(defaults=registry.defaults, ceiling=ceiling or Ceiling(), lacking=lacking)
-        )
+        self._counsel = _counsel(registry, ceiling or Ceiling(), self._agents.lacking)
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
         row = self._row()
-        self._heart = Heart(row=row, config=config, database=database, running=self._running)
+        self._heart = Heart(
+            row=row, config=config, database=database, running=self._running, since_boot=since_boot
+        )
         self._rescue = self._rescuing(row, jitter=random)
         self._listener = Listener()
         self._group: asyncio.TaskGroup | None = None
@@ -319,7 +319,14 @@ class Worker:
 
     async def _keep_rescuing(self) -> None:
         while True:
+            begun = self._clock()
             await asyncio.sleep(self._config.lease_seconds / 3)
+            if self._clock() - begun > self._config.lease_seconds * 2 / 3:
+                # We were suspended, or stopped. Leases ran out that nobody on this host could extend, ours
+                # among them: there is time to do so now, and what is not extended is taken back after it.
+                self._heart.look()
+                await asyncio.sleep(self._config.heartbeat_seconds)
+                continue
             try:
                 await self._rescue.expired()
                 await end_unanswered(self._database)
@@ -352,7 +359,8 @@ class Worker:
         )
 
 
-def _counsel(verdicts: Verdicts) -> Counsel:
+def _counsel(registry: PlatformRegistry, ceiling: Ceiling, lacking: Lacking) -> Counsel:
+    verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling, lacking=lacking)
     return Counsel(
         judge=verdicts.judge, confined=verdicts.confined, rules=Standing().rules, spent=Ledger().today
     )

@@ -33,6 +33,7 @@ from orchestrator.worker.stop import Stop
 
 TESTS = Path(__file__).parents[1]
 BOUND = 30.0
+NOT_CONFIGURED = ("secrets", "ceiling", "execute", "since_boot")
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
 
 
@@ -81,7 +82,7 @@ class Lab:
 
     def worker(self, **fields: Any) -> Worker:
         times = {"lease_seconds": 10.0, "heartbeat_seconds": 0.3, "poll_seconds": 0.5, "drain_seconds": 0.1}
-        arguments = {key: fields.pop(key) for key in ("secrets", "ceiling", "execute") if key in fields}
+        arguments = {key: fields.pop(key) for key in NOT_CONFIGURED if key in fields}
         return Worker(
             config=WorkerConfig(**{"name": "test", "home": self.home, "slots": 2, **times, **fields}),
             database=self.database,

@@ -5,7 +5,8 @@ from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.harness.claude.config import Timers
 
 Deadline = tuple[float, Hung | None]
-"""A time on the loop's clock and what it ends with; `None` is a good end."""
+"""A time on the loop's clock and what it ends with; `None` is a good end. That clock stands still while the
+machine is suspended, and so does the agent: it is not ended for time in which it could do nothing."""
 
 
 def out_of_time(effective: EffectiveProfile) -> Hung:

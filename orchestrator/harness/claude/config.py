@@ -42,7 +42,7 @@ the network but what a shell command reaches, and limits that stop a runaway."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timers:
-    """Our own clocks, in seconds: the command line can hang for an hour by itself."""
+    """Our own clocks, in seconds awake: the command line can hang for an hour by itself."""
 
     start: float = 60.0
     """From the spawn to `init`. MCP servers are waited for in this time."""
