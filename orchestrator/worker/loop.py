@@ -82,6 +82,7 @@ class Worker:
         self._database = database
         self._registry = registry
         self._clock = Clock(clock, since_boot)
+        self._since_boot = since_boot
         self._providers = Providers()
         self._agents = Agents(
             config=config,
@@ -319,9 +320,9 @@ class Worker:
 
     async def _keep_rescuing(self) -> None:
         while True:
-            begun = self._clock()
+            begun = self._since_boot()
             await asyncio.sleep(self._config.lease_seconds / 3)
-            if self._clock() - begun > self._config.lease_seconds * 2 / 3:
+            if self._since_boot() - begun > self._config.lease_seconds * 2 / 3:
                 # We were suspended, or stopped. Leases ran out that nobody on this host could extend, ours
                 # among them: there is time to do so now, and what is not extended is taken back after it.
                 self._heart.look()
