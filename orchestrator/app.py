@@ -17,6 +17,7 @@ from orchestrator import vault_here
 from orchestrator.commands import ids
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
+from orchestrator.domain.lack import OF_A_HOST
 from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.retention import Keep
@@ -54,8 +55,8 @@ from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
 
-OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing", "secret_missing")
-"""Holds that a start with other settings may lift."""
+OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing", *OF_A_HOST)
+"""Holds that a start with other settings may lift, or on a host that has what the others lack."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,19 @@
-"""What keeps a task waiting that concerns all hosts: limits, the budget of all, a provider's own limit."""
+"""What keeps a task waiting that concerns all hosts: limits, budgets, a provider, what some of them lack."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.commands.waiting import Facts
 from orchestrator.domain import cascade
 from orchestrator.domain.catalog import Catalog
+from orchestrator.domain.lack import lacked, needs
 from orchestrator.domain.limit import Limit, LimitScope, Place, count
+from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.secret import references
+from orchestrator.domain.selection import select_servers
 from orchestrator.store import backoffs, budgets, limits, workers
 from orchestrator.store.database import Transaction
+from orchestrator.store.workers import Worker
 
 
 def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) -> Facts:
@@ -16,7 +22,8 @@ def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) 
     if isinstance(resolved, cascade.Refusal):
         return facts
     effective = resolved.effective
-    hosts = {one.host for one in workers.alive(tx, now=now)} or {""}
+    alive = workers.alive(tx, now=now)
+    hosts = {one.host for one in alive} or {""}
     places = [Place(host=host, profile_id=resolved.profile_id, model=effective.model) for host in hosts]
     told = [
         backoff
@@ -29,7 +36,24 @@ def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) 
         full=_full(tx, places, now),
         backoff=backoff.message if backoff else None,
         backoff_until=backoff.until if backoff else None,
+        unable=_unable(alive, facts, effective, catalog, now),
     )
+
+
+def _unable(
+    alive: Sequence[Worker], facts: Facts, effective: EffectiveProfile, catalog: Catalog, now: float
+) -> tuple[str, ...]:
+    """The hosts that said they lack something which the task needs, each with what it is."""
+    servers = select_servers(effective.mcp_servers, catalog).servers
+    required = [one for one in servers if one.name not in effective.optional_servers]
+    wanted = needs(
+        facts.task.id,
+        checkout=facts.project.checkout,
+        repository=facts.project.repository,
+        secrets={name for one in required for name in references(one)},
+    )
+    missed = {one.host: lacked(wanted, one.lacks, now=now) for one in alive}
+    return tuple(f"{host} ({', '.join(what)})" for host, what in sorted(missed.items()) if what)
 
 
 def _full(tx: Transaction, places: list[Place], now: float) -> tuple[Limit, ...]:

@@ -50,6 +50,8 @@ class Facts:
     backoff: str | None = None
     """What its provider said when it asked to be left alone for a while."""
     backoff_until: float | None = None
+    unable: tuple[str, ...] = ()
+    """Hosts that lack something which it needs, each with what that is."""
     spent_tokens: int = 0
     """By its project since midnight UTC."""
     fleet: tuple[frozenset[str], ...] = ()
@@ -168,6 +170,9 @@ def _of_workers(facts: Facts, now: float) -> Iterator[Reason]:
         yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
     due = facts.task.run_at is None or facts.task.run_at <= now
     if facts.task.state is TaskState.READY and facts.task.hold is None and due:
+        if facts.unable:
+            lacking = ", ".join(facts.unable)
+            yield Reason(code="not_here", message=f"Left to other hosts than {lacking}.")
         place = "It is next" if facts.ahead == 0 else f"It is number {facts.ahead + 1}"
         yield Reason(code="queue", message=f"{place} in the queue of project {facts.project.id}.")
 

@@ -31,6 +31,14 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NotHere:
+    """This host cannot run the task, and another may; nothing was started."""
+
+    kind: ClassVar[str] = "not_here"
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AuthenticationFailed:
     kind: ClassVar[str] = "authentication_failed"
     message: str
@@ -161,6 +169,7 @@ Outcome = (
     Completed
     | Asked
     | Held
+    | NotHere
     | AuthenticationFailed
     | RateLimited
     | Overloaded

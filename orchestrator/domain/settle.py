@@ -18,6 +18,7 @@ from orchestrator.domain.outcome import (
     Interrupted,
     Killed,
     ModelRefused,
+    NotHere,
     NotStarted,
     Outcome,
     Overloaded,
@@ -72,7 +73,7 @@ def _decide(task: Task, outcome: Outcome, *, now: float, jitter: float) -> Settl
             return _ended(TaskState.CANCELLED, outcome.kind, outcome.message)
         case Asked():
             return _waiting(task, outcome)
-        case Interrupted():
+        case Interrupted() | NotHere():
             return turn.snooze(outcome.message, until=None)
         case RateLimited():
             return turn.snooze(outcome.message, until=turn.after_reset(outcome.reset_at))

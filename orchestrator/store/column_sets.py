@@ -133,4 +133,5 @@ def worker_columns() -> list[Column[Any]]:
         json_document("labels", "[]"),
         flag("drain_asked"),
         Column("turning_since", Real),
+        json_document("lacks"),
     ]

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, 
 
 from orchestrator.domain import lifecycle
 from orchestrator.domain.event import Event
+from orchestrator.domain.outcome import NotHere
 from orchestrator.domain.task import TERMINAL, Task, TaskState
 from orchestrator.store import callers, dependencies
 from orchestrator.store.conditions import CLAIMED
@@ -29,7 +30,11 @@ _CLAIMED: Final = (
     .with_for_update(skip_locked=True)
 )
 _OF_TASK: Final = attempts.c.task_id == bindparam("task")
-_OTHERWISE: Final = select(func.max(attempts.c.number)).where(_OF_TASK, attempts.c.outcome != LOST)
+_OTHERWISE: Final = select(func.max(attempts.c.number)).where(
+    # Of one that was left to another host nothing was learned: it started nothing.
+    _OF_TASK,
+    attempts.c.outcome.not_in((LOST, NotHere.kind)),
+)
 _RETRIED: Final = select(tasks.c.retried_after).where(tasks.c.id == bindparam("task"))
 _IN_A_ROW: Final = (
     select(func.count())

@@ -42,7 +42,7 @@ from orchestrator.store.columns import (
     partial,
 )
 
-REVISION: Final = "0014"
+REVISION: Final = "0015"
 """The latest migration: a database that says so needs no look at the migrations themselves."""
 
 # PostgreSQL's own names, so that a constraint written inline in a migration and one written here agree.

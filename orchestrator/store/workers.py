@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, true, update
 
+from orchestrator.domain.lack import Lacks
 from orchestrator.store.outbox import mark_changed
 from orchestrator.store.tables import workers
 
@@ -33,6 +34,8 @@ class Worker:
     drain_asked: bool = False
     turning_since: float | None = None
     """When the turn of its loop began that had not come to an end by its last heartbeat."""
+    lacks: Lacks = field(default_factory=dict)
+    """What its host cannot offer, and others may."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +69,11 @@ def seen(
     row = update(workers).where(workers.c.id == worker_id)
     drains = true() if draining else workers.c.drain_asked
     return tx.execute(row.values(seen_at=now, draining=drains, turning_since=turning_since)).rowcount == 1
+
+
+def say_lacks(tx: Connection, worker_id: str, lacks: Lacks) -> None:
+    """What the others are to know that its host lacks from now on."""
+    tx.execute(update(workers).where(workers.c.id == worker_id).values(lacks=dict(lacks)))
 
 
 def ask_to_drain(tx: Connection, worker_id: str) -> bool:

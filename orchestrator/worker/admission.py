@@ -20,6 +20,8 @@ class Verdict:
     model: str | None = None
     reason: str | None = None
     message: str = ""
+    secrets: frozenset[str] = frozenset()
+    """That its required servers refer to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +40,8 @@ class Facts:
     directories: Mapping[str, str] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
+    elsewhere: Mapping[str, "Hold"] = field(default_factory=dict)
+    """By task, why it does not start on this host while others are there."""
     rules: int = 0
     """Version of the rules that the verdicts are of."""
     spent: bool = False
@@ -64,7 +68,7 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
     """
     admitted: list[Candidate] = []
     holds: list[Hold] = []
-    taken = set(facts.busy)
+    taken, elsewhere = set(facts.busy), facts.elsewhere
     ready, verdicts, directories, lacking = _ready(facts), facts.verdicts, facts.directories, facts.lacking
     for task in sorted(candidates, key=_order):
         project = task.project_id
@@ -76,9 +80,11 @@ def admissible(candidates: Iterable[Candidate], facts: Facts) -> tuple[list[Cand
             or verdict.reason is not None
             or project in lacking
             or directory in taken
+            or task.id in elsewhere
         ):
             hold = (
                 _unlabelled(task, facts)
+                or elsewhere.get(task.id)
                 or _refused(task, verdict, facts)
                 or _waits(task, verdict, facts, taken)
             )

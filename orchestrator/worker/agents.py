@@ -17,6 +17,7 @@ from orchestrator.domain.effective import as_json
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import DatabaseUnavailable, NotFound
 from orchestrator.domain.event import Event
+from orchestrator.domain.lack import OF_A_HOST
 from orchestrator.domain.mcp import McpServer
 from orchestrator.domain.outcome import (
     ApiFailed,
@@ -28,6 +29,7 @@ from orchestrator.domain.outcome import (
     Hung,
     Interrupted,
     Killed,
+    NotHere,
     Outcome,
     Overloaded,
     RateLimited,
@@ -54,12 +56,12 @@ from orchestrator.store import (
     projects,
     questions,
     queue,
-    workers,
 )
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import LOST
-from orchestrator.worker.checkouts import CheckoutMissing, Checkouts, where_to_have_it
+from orchestrator.worker.checkouts import CheckoutMissing, Checkouts, hosts_told, where_to_have_it
 from orchestrator.worker.config import WorkerConfig
+from orchestrator.worker.elsewhere import Elsewhere
 from orchestrator.worker.embedded import Address, Pass, pass_for
 from orchestrator.worker.lacking import Lacking
 from orchestrator.worker.leash import Leash
@@ -93,6 +95,7 @@ class Agents:
     def __init__(
         self,
         *,
+        worker: str,
         config: WorkerConfig,
         database: Database,
         registry: PlatformRegistry,
@@ -113,6 +116,12 @@ class Agents:
         self._clock = clock
         self._random = random
         self.lacking = Lacking(secrets)
+        self.elsewhere = Elsewhere(
+            worker=worker,
+            host=config.host,
+            lacking=self.lacking,
+            recheck_seconds=config.recheck_seconds,
+        )
         self._checkouts = Checkouts(config.home, host=config.host)
         self._sessions = Sessions(config.home)
 
@@ -148,6 +157,17 @@ class Agents:
         ending = self.ending(claim, outcome, report=report)
         self._providers.heard(effective.harness, outcome, ending.settlement)
         return ending
+
+    async def held(self, claim: Claim, project: Project, held: Held) -> Ending:
+        """`ending` for what may be so on this host alone: it is left to another, where there is one."""
+        if held.reason not in OF_A_HOST:
+            return self.ending(claim, held)
+        others = await self._database.read(self.elsewhere.others, claim.task, project)
+        if not others:
+            return self.ending(claim, held)
+        self.elsewhere.note(held, claim.task, project, now=self._clock())
+        left = f"{held.message} It is left to the other hosts: {hosts_told(others)}."
+        return self.ending(claim, NotHere(message=left))
 
     async def facts(self, task: Task) -> Known:
         """Raises NotFound when the project was removed."""
@@ -202,8 +222,8 @@ class Agents:
             try:
                 checkout = await stack.enter_async_context(self._checkouts.prepared(known.project, task))
             except CheckoutMissing as error:
-                elsewhere = await self._database.read(self._elsewhere)
-                advice = where_to_have_it(known.project.id, elsewhere)
+                others = await self._database.read(self.elsewhere.others, task, known.project)
+                advice = where_to_have_it(known.project.id, others)
                 raise CheckoutMissing(f"{error} {advice}") from error
             session = await self._sessions.prepare(task)
             yield task_context(
@@ -218,11 +238,6 @@ class Agents:
                 secrets={**secrets, **admission.secrets} if admission else secrets,
                 questions=known.questions,
             )
-
-    def _elsewhere(self, tx: Transaction) -> list[str]:
-        """The other hosts with a worker that may take the task."""
-        now = queue.clock(tx)
-        return sorted({worker.host for worker in workers.alive(tx, now=now)} - {self._config.host})
 
     def _gather(self, tx: Transaction, task: Task) -> Known:
         project = projects.get(tx, task.project_id)

@@ -163,12 +163,16 @@ def where_to_have_it(project_id: str, elsewhere: Sequence[str]) -> str:
         return (
             f"Correct the project's repository: `orchestrator project edit {project_id} --repository PATH`."
         )
-    hosts = ", ".join(elsewhere[:HOSTS]) + (", ..." if len(elsewhere) > HOSTS else "")
     return (
-        f"Other hosts have workers too ({hosts}): have the repository at the same path here, or let the "
-        f"project require a label that only hosts with it carry: `orchestrator project edit {project_id} "
-        f"--requires LABEL`."
+        f"Other hosts have workers too ({hosts_told(elsewhere)}): have the repository at the same path "
+        f"here, or let the project require a label that only hosts with it carry: `orchestrator project "
+        f"edit {project_id} --requires LABEL`."
     )
+
+
+def hosts_told(hosts: Sequence[str]) -> str:
+    """The first of them by name."""
+    return ", ".join(hosts[:HOSTS]) + (", ..." if len(hosts) > HOSTS else "")
 
 
 @contextlib.contextmanager

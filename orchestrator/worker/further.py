@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.domain.fairness import Snapshot, Use
+from orchestrator.domain.lack import SECRET_MISSING
 from orchestrator.domain.limit import Place
 from orchestrator.store import further
 from orchestrator.store.database import Transaction
@@ -47,7 +48,10 @@ class Dealt:
 def stuck(dealt: Dealt, *, host: str, most: int) -> Passing:
     """Lines of projects of which nothing was picked though they may have more at work, because what they had
     to offer waits for a profile, a model or a provider. None, where no slot or no room is left for any."""
-    if len(dealt.picks) == len(dealt.snapshot.slots) or not (dealt.snapshot.rooms or dealt.facts.backoffs):
+    facts = dealt.facts
+    if len(dealt.picks) == len(dealt.snapshot.slots):
+        return {}
+    if not (dealt.snapshot.rooms or facts.backoffs or facts.elsewhere):
         return {}
     full = {use for use, left in dealt.rooms.items() if left <= 0}
     if not full.isdisjoint(Place(host=host).uses):
@@ -74,6 +78,9 @@ def _may_have_more(dealt: Dealt, project: str) -> bool:
 
 
 def _waits(task: Candidate, dealt: Dealt, full: set[Use]) -> bool:
+    away = dealt.facts.elsewhere.get(task.id)
+    if away is not None:  # those behind it may do without the secret, but not without the repository
+        return away.reason == SECRET_MISSING
     verdict = dealt.facts.verdicts[task.project_id, task.profile_id]
     backoff = dealt.facts.backoffs.get(verdict.harness or "")
     if backoff is not None and backoff.until > dealt.facts.now:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
+from orchestrator.domain.lack import SECRET_MISSING
 from orchestrator.domain.mcp import McpServer
 from orchestrator.domain.outcome import Held
 from orchestrator.domain.secret import missing
 
 SERVER_UNDEFINED: Final = "server_undefined"
-SECRET_MISSING: Final = "secret_missing"  # noqa: S105 - the name of a hold
 
 LOOK_SECONDS: Final = 1.0
 """How often secrets that were missing are looked for, at most: where they come from may be slow."""

@@ -19,6 +19,7 @@ from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefused
+from orchestrator.domain.lack import CHECKOUT_UNUSABLE, PROCESS_LEFT, SECRET_MISSING
 from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
 from orchestrator.domain.task import Claim
 from orchestrator.harness.platform import PlatformRegistry
@@ -32,7 +33,7 @@ from orchestrator.worker.clock import Clock, since_boot
 from orchestrator.worker.config import WorkerConfig
 from orchestrator.worker.embedded import Address
 from orchestrator.worker.heart import Heart
-from orchestrator.worker.lacking import SECRET_MISSING, Lacking, unstartable
+from orchestrator.worker.lacking import unstartable
 from orchestrator.worker.leash import Leash
 from orchestrator.worker.ledger import Ledger
 from orchestrator.worker.left_behind import LeftBehind
@@ -75,8 +76,7 @@ class Worker:
         since_boot: Callable[[], float] = since_boot,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """`address` is where agents reach our own MCP server; without it they have none of its tools.
-        `execute` replaces the running of agents, for measuring the rest."""
+        """`address` is where agents reach our own MCP server, if they do; `execute` replaces running them."""
         self.id = f"{config.name}-{uuid.uuid4().hex[:12]}"
         self._config = config
         self._database = database
@@ -85,6 +85,7 @@ class Worker:
         self._since_boot = since_boot
         self._providers = Providers()
         self._agents = Agents(
+            worker=self.id,
             config=config,
             database=database,
             registry=registry,
@@ -95,7 +96,7 @@ class Worker:
             clock=self._clock,
             random=random,
         )
-        self._counsel = _counsel(registry, ceiling or Ceiling(), self._agents.lacking)
+        self._counsel = _counsel(registry, ceiling or Ceiling(), self._agents)
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
@@ -190,9 +191,14 @@ class Worker:
                 await self._database.run(workers.leave, self.id)
 
     async def _order(self, endings: tuple[Ending, ...]) -> Order:
-        if await self._agents.lacking.look_again():
-            await self._database.run(tasks.reconsider, holds=(SECRET_MISSING,))
+        found = await self._agents.lacking.look_again()
         now = self._clock()
+        elsewhere = self._agents.elsewhere
+        if (lacks := elsewhere.lacks(now)) != elsewhere.said:
+            await self._database.run(workers.say_lacks, self.id, lacks)
+            elsewhere.said = lacks
+        if found:
+            await self._database.run(tasks.reconsider, holds=(SECRET_MISSING,))
         return Order(
             worker=self.id,
             slots=() if self._stopping else self._running.free,
@@ -262,10 +268,10 @@ class Worker:
             selection, secrets = await agents.launchable(effective, known.catalog)
             held = unstartable(resolution.profile_id, selection.missing, selection.servers, secrets)
             if held is not None:
-                return agents.ending(claim, held)
+                return await agents.held(claim, known.project, held)
             if await agents.left_over(task, known.earlier):
                 message = "Processes of an earlier attempt are still there; see `ps` on this host."
-                return agents.ending(claim, Held(reason="process_left", message=message))
+                return await agents.held(claim, known.project, Held(reason=PROCESS_LEFT, message=message))
             try:
                 config = self._registry.config_for(effective)
                 admission = await agents.pass_for(effective)
@@ -279,7 +285,8 @@ class Worker:
             except CheckoutBusy as error:
                 return agents.ending(claim, Held(reason="checkout_busy", message=str(error)))
             except CheckoutUnusable as error:
-                return agents.ending(claim, Held(reason="checkout_unusable", message=str(error)))
+                held = Held(reason=CHECKOUT_UNUSABLE, message=str(error))
+                return await agents.held(claim, known.project, held)
             return agents.reported(claim, effective, known.budgets, report)
 
     async def _wait(self) -> None:
@@ -360,10 +367,14 @@ class Worker:
         )
 
 
-def _counsel(registry: PlatformRegistry, ceiling: Ceiling, lacking: Lacking) -> Counsel:
-    verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling, lacking=lacking)
+def _counsel(registry: PlatformRegistry, ceiling: Ceiling, agents: Agents) -> Counsel:
+    verdicts = Verdicts(defaults=registry.defaults, ceiling=ceiling, lacking=agents.lacking)
     return Counsel(
-        judge=verdicts.judge, confined=verdicts.confined, rules=Standing().rules, spent=Ledger().today
+        judge=verdicts.judge,
+        confined=verdicts.confined,
+        rules=Standing().rules,
+        spent=Ledger().today,
+        elsewhere=agents.elsewhere.passed_over,
     )
 
 

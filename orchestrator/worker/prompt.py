@@ -14,11 +14,20 @@ NOTE_LIMIT: Final = 2000
 """Characters of an earlier attempt's message that are passed on."""
 
 UNTOLD: Final = frozenset(
-    {"asked", "completed", "cancelled", "held", "authentication_failed", "start_refused", "rate_limited"}
+    {
+        "asked",
+        "completed",
+        "cancelled",
+        "held",
+        "not_here",
+        "authentication_failed",
+        "start_refused",
+        "rate_limited",
+    }
 )
 """Ends of earlier attempts that are no news to the next one: nothing of the work had to do with them."""
 
-NOT_BEGUN: Final = frozenset({"held", "start_refused", "authentication_failed"})
+NOT_BEGUN: Final = frozenset({"held", "not_here", "start_refused", "authentication_failed"})
 """Ends of attempts in which the agent was told nothing."""
 
 STOPPED: Final[Mapping[str, str]] = {

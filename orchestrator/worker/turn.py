@@ -25,6 +25,9 @@ from orchestrator.worker.standing import Rules
 Judge = Callable[[Transaction, Sequence[Candidate], float, int], Mapping[Key, Verdict]]
 """Resolves the profiles of candidates: a verdict for each project and profile among them."""
 
+Elsewhere = Callable[[Transaction, Sequence[Candidate], Facts], Mapping[str, Hold]]
+"""By task, why it does not start on this host, while others are there."""
+
 Clock = Callable[[Transaction], float]
 """Now, in Unix seconds; that of the database, which all workers share, unless told otherwise."""
 
@@ -82,6 +85,8 @@ class Counsel:
     confined: Callable[[Transaction, Candidate], Verdict | None] = lambda _tx, _candidate: None
     """Why a task that an agent asked for may not start, though its profile may; asked of what is picked."""
     further: Further = field(default_factory=Further)
+    elsewhere: Elsewhere = lambda _tx, _candidates, _facts: {}
+    """Asks the database only while this host lacks something."""
 
 
 def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = None) -> Turned:
@@ -181,6 +186,7 @@ def _deal(
     snapshot: Snapshot,
 ) -> tuple[Dealt, int]:
     """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
+    facts = replace(facts, elsewhere=counsel.elsewhere(tx, candidates, facts))
     admitted, holds = admissible(candidates, facts)
     places = {task.id: _place(task, facts, order.host) for task in admitted}
     waiting = _waiting(admitted, places if snapshot.rooms else {})

@@ -8,6 +8,7 @@ from orchestrator.domain.cascade import Refusal, resolve
 from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.profile import EffectiveProfile
+from orchestrator.domain.secret import references
 from orchestrator.domain.selection import select_servers
 from orchestrator.store import attempts, profiles, tasks
 from orchestrator.store.database import Transaction
@@ -74,7 +75,13 @@ class Verdicts:
         optional = effective.optional_servers
         undefined = [name for name in selected.missing if name not in optional]
         required = [server for server in selected.servers if server.name not in optional]
+        secrets = frozenset(name for server in required for name in references(server))
         held = unstartable(resolved.profile_id, undefined, required, self._lacking)
         if held is not None:
-            return Verdict(reason=held.reason, message=held.message)
-        return Verdict(harness=effective.harness, profile_id=resolved.profile_id, model=effective.model)
+            return Verdict(reason=held.reason, message=held.message, secrets=secrets)
+        return Verdict(
+            harness=effective.harness,
+            profile_id=resolved.profile_id,
+            model=effective.model,
+            secrets=secrets,
+        )

@@ -80,9 +80,11 @@ def test_a_repository_that_is_missing_here_is_not_corrected_for_all_hosts(
     sqlite_lab.database.run_sync(workers.register, other)
     sqlite_lab.project(checkout=CheckoutKind.WORKTREE, repository=str(tmp_path / "missing"))
     [task] = sqlite_lab.settle(sqlite_lab.ask("write=made:x"))
-    assert f"is not a directory on {socket.gethostname()}. Other hosts have workers" in task.hold_message
-    assert "(build7)" in task.hold_message
-    assert "--requires LABEL" in task.hold_message
+    [attempt] = sqlite_lab.attempts(task.id)
+    assert (task.hold, attempt.outcome) == (None, "not_here")
+    assert f"is not a directory on {socket.gethostname()}. Other hosts have workers" in attempt.message
+    assert "(build7)" in attempt.message
+    assert "--requires LABEL" in attempt.message
 
 
 @pytest.mark.parametrize("kind", ["spaces and ünïcode €", "link"])

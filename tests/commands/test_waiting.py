@@ -38,6 +38,8 @@ def test_a_task_with_nothing_in_its_way_is_next() -> None:
         (replace(FACTS, ahead=3), ["queue"]),
         (replace(FACTS, workers=0, slots=0), ["no_worker", "queue"]),
         (replace(FACTS, busy=4), ["slots_busy", "queue"]),
+        (replace(FACTS, unable=("a (secret_missing KEY)",)), ["not_here", "queue"]),
+        (replace(FACTS, unable=("a (x)",), task=replace(TASK, hold="secret_missing")), ["secret_missing"]),
         (replace(FACTS, project=replace(PROJECT, paused=True)), ["project_paused", "queue"]),
         (replace(FACTS, project=replace(PROJECT, max_concurrent=2), running=2), ["project_limit", "queue"]),
         (

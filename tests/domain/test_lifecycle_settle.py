@@ -22,6 +22,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     ends.Completed(answer="done"),
     ends.Asked(question="which one?"),
     ends.Held(reason="profile_disabled", message="Profile reviewer is disabled."),
+    ends.NotHere(message="no such directory on build7"),
     ends.AuthenticationFailed(message="401", status=401),
     ends.RateLimited(message="429", reset_at=5000.0),
     ends.Overloaded(message="529"),

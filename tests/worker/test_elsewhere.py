@@ -1,0 +1,220 @@
+"""What one host cannot run and another can: the first steps aside, and nobody waits."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.commands.explain import explain_task
+from orchestrator.commands.ids import new_id
+from orchestrator.commands.tasks import NamedTask
+from orchestrator.commands.use import Host, Use
+from orchestrator.domain.project import CheckoutKind
+from orchestrator.domain.task import NewTask, TaskState
+from orchestrator.harness.claude.config import CREDENTIALS
+from orchestrator.settings.secrets import Secrets
+from orchestrator.store import tasks, workers
+from orchestrator.vault.sync import VaultSync
+
+pytestmark = pytest.mark.anyio
+
+S = TaskState
+SLOW = {"poll_seconds": 60.0, "recheck_seconds": 600.0}
+"""Only what a worker is woken by can have moved a task on."""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Not there yet: it is made when only the host is left to look that has it."""
+    return tmp_path / "acme"
+
+
+@pytest.fixture
+def lab(lab: Any, repository: Path) -> Any:
+    lab.project("acme", checkout=CheckoutKind.DIRECTORY, repository=str(repository))
+    lab.project("empty")
+    return lab
+
+
+def define_linter(lab: Any) -> None:
+    servers = lab.vault / "mcp-servers"
+    servers.mkdir()
+    (servers / "linter.md").write_text("---\ncommand: npx\nenv: {TOKEN: '${LINT_TOKEN}'}\n---\n")
+    lab.write_profile("reviewer", allowed=["Read"], servers=["linter"])
+
+
+@pytest.fixture
+def hosts(lab: Any, tmp_path: Path) -> Any:
+    """Two workers at work on hosts of their own, `a` and `b`; what `b` has to do keeps it from taking
+    anything else until it is let go."""
+
+    @asynccontextmanager
+    async def both(
+        a: dict[str, Any] | None = None, b: dict[str, Any] | None = None, **fields: Any
+    ) -> AsyncIterator[Callable[[], None]]:
+        go, begun = tmp_path / "go", tmp_path / "begun"
+        lab.ask(f"touch={begun};wait_for={go}", project="empty", requires=("b",))
+        first = {"name": "a", "host": "a", "home": tmp_path / "home-a", **(a or {})}
+        second = {"name": "b", "host": "b", "home": tmp_path / "home-b", "slots": 1, "labels": ("b",)}
+        try:
+            async with (
+                lab.working(**{**SLOW, **fields, **second, **(b or {})}),
+                lab.working(**{**SLOW, **fields, **first}),
+            ):
+                await lab.until(begun.exists)
+                yield go.touch
+        finally:
+            go.touch()
+
+    return both
+
+
+async def explained(lab: Any, task_id: str) -> list[tuple[str, str]]:
+    """The reasons that `task explain` gives."""
+    sync = VaultSync(database=lab.database, root=lab.vault)
+    use = Use(
+        database=lab.database,
+        sync=sync.run_once,
+        host=Host(home=lab.home, vault=lab.vault, database="x"),
+        clock=time.time,
+        random=lambda: 1,
+        defaults=lab.registry.defaults,
+    )
+    found = await explain_task(use, NamedTask(task_id=task_id))
+    return [(reason.code, reason.message) for reason in found.reasons]
+
+
+def known(lab: Any) -> str:
+    """A task of the project, with an id as commands know them."""
+    task_id = new_id(time.time(), 1)
+    wanted = NewTask(project_id="acme", title="T", prompt="FAKE[]")
+    lab.database.run_sync(tasks.create, wanted, task_id=task_id, now=time.time())
+    return task_id
+
+
+def tried(lab: Any, task_id: str) -> list[tuple[str, str | None]]:
+    """By which host, and how it ended."""
+    return [(one.worker.partition("-")[0], one.outcome) for one in lab.attempts(task_id)]
+
+
+async def test_a_task_whose_repository_is_not_on_a_host_runs_on_another_at_once(
+    lab, hosts, repository
+) -> None:
+    async with hosts() as let_b_go:
+        first = known(lab)
+        await lab.until(lambda: tried(lab, first) == [("a", "not_here")])
+        assert lab.task(first).hold is None
+        lacking = f"Left to other hosts than a (checkout_unusable {repository})."
+        assert ("not_here", lacking) in await explained(lab, first)
+        repository.mkdir()
+        let_b_go()
+        await lab.until(lambda: lab.task(first).state is S.COMPLETED)
+        others = [lab.ask() for _ in range(10)]
+        await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in others))
+    assert tried(lab, first) == [("a", "not_here"), ("b", "completed")]
+    assert "is not a directory on a" in (lab.attempts(first)[0].message or "")
+    assert lab.task(first).failures == 1, "the one that completed"
+    assert {tuple(tried(lab, one)) for one in others} == {(("b", "completed"),)}
+
+
+async def test_a_task_whose_secret_is_not_on_a_host_runs_on_another_at_once(lab, hosts) -> None:
+    await asyncio.to_thread(define_linter, lab)
+    async with hosts(b={"secrets": {"LINT_TOKEN": "here"}}) as let_b_go:
+        first, *others = [lab.ask(profile_id="reviewer", project="empty") for _ in range(12)]
+        await lab.until(lambda: lab.recorded(first))
+        last = lab.ask(project="empty")
+        await lab.until(lambda: lab.task(last).state is S.COMPLETED)
+        assert tried(lab, last) == [("a", "completed")], "those in front of it do not keep it"
+        let_b_go()
+        await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in (first, *others)))
+    assert tried(lab, first) == [("a", "not_here"), ("b", "completed")]
+    assert all(tried(lab, one)[-1] == ("b", "completed") for one in others)
+    assert sum(len(tried(lab, one)) for one in others) <= len(others) + 1, "it has two slots"
+
+
+async def test_what_no_host_has_holds_the_task_and_the_reason_says_where_it_was_missed(
+    lab, hosts, repository
+) -> None:
+    async with hosts() as let_b_go:
+        first = known(lab)
+        await lab.until(lambda: tried(lab, first) == [("a", "not_here")])
+        let_b_go()
+        await lab.until(lambda: lab.task(first).hold is not None)
+        second = known(lab)
+        await lab.until(lambda: lab.task(second).hold is not None)
+    assert tried(lab, first) == [("a", "not_here"), ("b", "not_here")]
+    assert tried(lab, second) == []
+    for task in (lab.task(first), lab.task(second)):
+        assert (task.hold, task.failures) == ("checkout_unusable", 0)
+        message = task.hold_message or ""
+        assert f"{repository} is not a directory on" in message
+        assert f"a (checkout_unusable {repository}), b (checkout_unusable {repository})" in message
+        ((code, told), *_) = await explained(lab, task.id)
+        assert (code, message in told) == ("checkout_unusable", True)
+
+
+async def test_hosts_that_lack_different_things_hold_the_task_together(lab, hosts, repository) -> None:
+    await asyncio.to_thread(define_linter, lab)
+    async with hosts(a={"secrets": {"LINT_TOKEN": "here"}}) as let_b_go:
+        task_id = lab.ask(profile_id="reviewer")
+        await lab.until(lambda: tried(lab, task_id) == [("a", "not_here")])
+        repository.mkdir()
+        let_b_go()
+        await lab.until(lambda: lab.task(task_id).hold is not None)
+    assert tried(lab, task_id) == [("a", "not_here"), ("b", "not_here")]
+    message = lab.task(task_id).hold_message or ""
+    assert f"a (checkout_unusable {repository}), b (secret_missing LINT_TOKEN)" in message
+
+
+async def test_a_host_that_finds_its_secret_takes_up_what_no_host_could_run(lab, hosts, tmp_path) -> None:
+    await asyncio.to_thread(define_linter, lab)
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    here = Secrets(given={}, directory=directory, environment={}, credentials=CREDENTIALS)
+    async with hosts(a={"secrets": here}, poll_seconds=0.2) as let_b_go:
+        task_id = lab.ask(profile_id="reviewer", project="empty")
+        await lab.until(lambda: tried(lab, task_id) == [("a", "not_here")])
+        let_b_go()
+        await lab.until(lambda: lab.task(task_id).hold == "secret_missing")
+        (directory / "LINT_TOKEN").write_text("here\n")
+        await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
+    assert tried(lab, task_id)[-1] == ("a", "completed")
+
+
+async def test_a_host_looks_again_for_what_it_missed(lab, hosts, repository) -> None:
+    async with hosts(recheck_seconds=0.3, poll_seconds=0.1):
+        task_id = lab.ask()
+        await lab.until(lambda: tried(lab, task_id)[:1] == [("a", "not_here")])
+        repository.mkdir()
+        await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
+    assert {host for host, _ in tried(lab, task_id)} == {"a"}
+
+
+async def test_a_host_that_is_left_alone_holds_what_it_cannot_run(lab, hosts, tmp_path) -> None:
+    async with hosts(poll_seconds=0.1) as let_b_go:
+        task_id = lab.ask()
+        await lab.until(lambda: tried(lab, task_id) == [("a", "not_here")])
+        assert lab.task(task_id).hold is None
+        (there,) = [one for one in lab.database.read_sync(workers.list_workers) if one.host == "b"]
+        await lab.database.run(workers.ask_to_drain, there.id)
+        await lab.until(lambda: lab.task(task_id).hold == "checkout_unusable")
+        let_b_go()
+    assert tried(lab, task_id) == [("a", "not_here"), ("a", "held")]
+
+
+async def test_a_host_without_the_labels_is_nobody_to_leave_a_task_to(lab, hosts) -> None:
+    async with hosts(a={"labels": ("acme",)}):
+        task_id = lab.ask(requires=("acme",))
+        await lab.until(lambda: lab.task(task_id).hold == "checkout_unusable")
+    assert tried(lab, task_id) == [("a", "held")]
+
+
+async def test_a_second_worker_of_the_same_host_is_nobody_to_leave_a_task_to(lab, hosts) -> None:
+    async with hosts(b={"host": "a"}):
+        task_id = lab.ask()
+        await lab.until(lambda: lab.task(task_id).hold == "checkout_unusable")
+    assert tried(lab, task_id) == [("a", "held")]
