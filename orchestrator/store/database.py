@@ -138,7 +138,7 @@ class Database:
 
 async def _finished(future: Future[T]) -> T:
     try:
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
         if not future.cancel():
             with contextlib.suppress(Exception):

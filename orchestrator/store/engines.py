@@ -4,10 +4,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.domain.errors import ConfigurationError
+from orchestrator.store.prepared import Prepared
 
 BUSY_SECONDS: Final = 10.0
 """How long a writer of SQLite waits for another process's transaction before it gives up."""
@@ -116,8 +117,10 @@ def _sqlite(url: URL, *, begin: str, connections: int, pragmas: tuple[str, ...])
         ):
             connection.execute(f"PRAGMA {pragma}")
 
+    beginning = Prepared({"sqlite": text(begin)})
+
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        beginning.rows(connection, {})
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", start)

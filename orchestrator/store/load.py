@@ -2,11 +2,11 @@
 # ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.queue import AMONG, among
@@ -92,20 +92,20 @@ def limits(tx: Connection, projects: Iterable[str]) -> dict[str, Limits]:
 
 
 def _limits(tx: Connection, ids: Any) -> dict[str, Limits]:
-    rows = tx.execute(_LIMITS[tx.dialect.name], {"ids": ids})
-    return {row.project_id: limits_of(row) for row in rows}
+    rows = tx.execute(_LIMITS[tx.dialect.name], {"ids": ids}).mappings()
+    return {row["project_id"]: limits_of(row) for row in rows}
 
 
-def limits_of(row: Row[Any]) -> Limits:
+def limits_of(row: Mapping[Any, Any]) -> Limits:
     return Limits(
-        project_id=row.project_id,
-        weight=row.weight,
-        max_concurrent=row.max_concurrent,
-        budget_usd_per_day=row.budget_usd_per_day,
-        checkout=CheckoutKind(row.checkout),
-        repository=row.repository,
-        requires=tuple(json.loads(row.requires)) if row.requires else (),
-        budget_tokens_per_day=row.budget_tokens_per_day,
+        project_id=row["project_id"],
+        weight=row["weight"],
+        max_concurrent=row["max_concurrent"],
+        budget_usd_per_day=row["budget_usd_per_day"],
+        checkout=CheckoutKind(row["checkout"]),
+        repository=row["repository"],
+        requires=tuple(json.loads(row["requires"])) if row["requires"] else (),
+        budget_tokens_per_day=row["budget_tokens_per_day"],
     )
 
 
@@ -117,11 +117,12 @@ RUNNING: Final = (
 
 
 def running(tx: Connection, *, now: float) -> dict[str, Running]:
-    return {row.project_id: running_of(row, now) for row in tx.execute(text(RUNNING))}
+    rows = tx.execute(text(RUNNING)).mappings()
+    return {row["project_id"]: running_of(row, now) for row in rows}
 
 
-def running_of(row: Row[Any], now: float) -> Running:
-    return Running(count=row.running, seconds=max(row.running * now - row.started, 0.0))
+def running_of(row: Mapping[Any, Any], now: float) -> Running:
+    return Running(count=row["running"], seconds=max(row["running"] * now - row["started"], 0.0))
 
 
 _BUSY: Final = text(

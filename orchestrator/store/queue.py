@@ -24,14 +24,16 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import func as sql
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from orchestrator.domain.limit import Place
 from orchestrator.domain.task import Claim, TaskState
 from orchestrator.store.conditions import CLAIMED, HELD, STARTABLE, WAITING
 from orchestrator.store.outbox import mark_changed
+from orchestrator.store.prepared import Prepared
 from orchestrator.store.rowset import parameter, source
 from orchestrator.store.tables import attempts, tasks
-from orchestrator.store.task_rows import COLUMNS, NAMES, task_of
+from orchestrator.store.task_rows import COLUMNS, NAMES, task_read
 
 DUE_AT_ONCE: Final = 1000
 """Rows woken in one transaction, so that a night of schedules does not keep everybody else waiting."""
@@ -67,31 +69,38 @@ AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql"
 # read every READY task there is.
 _STILL_CLAIMABLE: Final = "state || '' = 'READY' AND hold IS NULL AND run_at IS NULL"
 
-_CLAIM: Final = {
-    dialect: update(tasks)
-    .where(text(f"id {among_ids}"), text(_STILL_CLAIMABLE))
-    .values(
-        state=TaskState.ASSIGNED.value,
-        attempt=tasks.c.attempt + 1,
-        claimed_by=bindparam("worker"),
-        lease_until=bindparam("until"),
-        updated_at=bindparam("now"),
+
+def _claim(dialect: str) -> ReturningUpdate[Any]:
+    return (
+        update(tasks)
+        .where(text(f"id {AMONG[dialect]}"), text(_STILL_CLAIMABLE))
+        .values(
+            state=TaskState.ASSIGNED.value,
+            attempt=tasks.c.attempt + 1,
+            claimed_by=bindparam("worker"),
+            lease_until=bindparam("until"),
+            updated_at=bindparam("now"),
+        )
+        .returning(*COLUMNS)
     )
-    .returning(*COLUMNS)
-    for dialect, among_ids in AMONG.items()
-}
+
+
 _PLACES: Final = {"id": "text", "host": "text", "profile": "text", "model": "text"}
-_OPEN_ATTEMPTS: Final = text(
-    "INSERT INTO attempts "
-    "(task_id, number, project_id, worker, started_at, host, claimed_profile, model) "
-    "SELECT t.id, t.attempt, t.project_id, :worker, :now, r.host, r.profile, r.model "
-    f"FROM {source('sqlite', _PLACES)} JOIN tasks t ON t.id = r.id"
+_OPEN: Final = Prepared(
+    {
+        "sqlite": text(
+            "INSERT INTO attempts "
+            "(task_id, number, project_id, worker, started_at, host, claimed_profile, model) "
+            "SELECT t.id, t.attempt, t.project_id, :worker, :now, r.host, r.profile, r.model "
+            f"FROM {source('sqlite', _PLACES)} JOIN tasks t ON t.id = r.id"
+        )
+    }
 )
 
 
 def _claim_and_open() -> Select[Any]:
     """The claim and its attempts in one round trip, which only PostgreSQL can say."""
-    taken = _CLAIM["postgresql"].cte("taken")
+    taken = _claim("postgresql").cte("taken")
     names = [column(name, Text) for name in _PLACES]
     given = sql.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(*names)
     places = given.render_derived(name="r", with_types=True)
@@ -111,7 +120,7 @@ def _claim_and_open() -> Select[Any]:
     return select(*(taken.c[name] for name in NAMES)).add_cte(opened.cte("opened"))
 
 
-_CLAIM_AND_OPEN: Final = _claim_and_open()
+_TAKE: Final = Prepared({"sqlite": _claim("sqlite"), "postgresql": _claim_and_open()})
 
 
 def claim(
@@ -130,11 +139,11 @@ def claim(
     values = {"ids": among(tx, ids), "worker": worker, "until": now + lease_seconds, "now": now}
     if tx.dialect.name == "postgresql":
         rows = parameter(_place(task_id, places.get(task_id)) for task_id in ids)
-        taken = [task_of(row) for row in tx.execute(_CLAIM_AND_OPEN, {**values, "rows": rows}).all()]
+        taken = [task_read(row) for row in _TAKE.rows(tx, {**values, "rows": rows})]
     else:
-        taken = [task_of(row) for row in tx.execute(_CLAIM["sqlite"], values).all()]
+        taken = [task_read(row) for row in _TAKE.rows(tx, values)]
         rows = parameter(_place(task.id, places.get(task.id)) for task in taken)
-        tx.execute(_OPEN_ATTEMPTS, {"rows": rows, "worker": worker, "now": now})
+        _OPEN.rows(tx, {"rows": rows, "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
     taken.sort(key=lambda task: place[task.id])
     return [

@@ -1,5 +1,6 @@
 """A task as a row, and a row as a task."""
 
+import json
 from dataclasses import fields
 from typing import Any, Final
 
@@ -20,6 +21,16 @@ COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(tasks.c[name] for name in
 def task_of(row: Row[Any]) -> Task:
     values = dict(zip(NAMES, row, strict=True))
     values["state"] = TaskState(values["state"])
+    return Task(**values)
+
+
+def task_read(row: tuple[Any, ...]) -> Task:
+    """A task from a row that the driver gave, past the types of its columns."""
+    values = dict(zip(NAMES, row, strict=True))
+    values["state"] = TaskState(values["state"])
+    values["labels"] = json.loads(values["labels"])
+    values["requires"] = tuple(json.loads(values["requires"])) if values["requires"] else ()
+    values["cancel_requested"] = bool(values["cancel_requested"])
     return Task(**values)
 
 

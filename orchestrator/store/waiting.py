@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from orchestrator.domain.candidate import Candidate
 from orchestrator.store import load
 from orchestrator.store.conditions import CLAIMABLE, DEMANDING, HELD, WAITING
 from orchestrator.store.load import LIMITED, RUNNING, Limits, Running, limits_of, running_of
+from orchestrator.store.prepared import Prepared
 from orchestrator.store.queue import SKIP_LOCKED
 
 
@@ -82,9 +84,9 @@ _NAMES: Final = ("kind", *_TASK, *LIMITED, *_AT_WORK)
 
 
 def _rows(kind: str, **values: str) -> str:
-    """A SELECT list of that kind of row: the columns it has, and NULL for the others."""
+    """A SELECT list of that kind of row: the columns it has, in their order, and NULL for the others."""
     given = {"kind": f"'{kind}'", **values}
-    return "SELECT " + ", ".join(f"{given.get(name, 'NULL')} AS {name}" for name in _NAMES)
+    return "SELECT " + ", ".join(given.get(name, "NULL") for name in _NAMES)
 
 
 def _from(alias: str, names: Collection[str]) -> dict[str, str]:
@@ -117,17 +119,19 @@ def _look(dialect: str) -> str:
     return _OPEN_PROJECTS.format(**claimable) + " UNION ALL ".join(kinds)
 
 
-_LOOK: Final = {dialect: text(_look(dialect)) for dialect in _FIRST}
-_DEMANDING: Final = {
-    dialect: text(
-        (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + first).format(
-            hint=indexed_by(dialect, "tasks_demanding"),
-            where=f"{DEMANDING} AND requires = :requires",
-            lock=SKIP_LOCKED[dialect],
+_LOOK: Final = Prepared({dialect: text(_look(dialect)) for dialect in _FIRST})
+_DEMANDING: Final = Prepared(
+    {
+        dialect: text(
+            (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + first).format(
+                hint=indexed_by(dialect, "tasks_demanding"),
+                where=f"{DEMANDING} AND requires = :requires",
+                lock=SKIP_LOCKED[dialect],
+            )
         )
-    )
-    for dialect, first in _FIRST.items()
-}
+        for dialect, first in _FIRST.items()
+    }
+)
 
 
 def look(
@@ -143,18 +147,17 @@ def look(
     Projects that limit how much runs at once are locked until the transaction ends, where the database has
     more than one writer, and are seen as they are by then.
     """
-    found: dict[str, list[Any]] = {}
-    for row in tx.execute(_LOOK[tx.dialect.name], {"most": most}).all():
-        found.setdefault(row[0], []).append(row)
-    candidates = [candidate(row[1:]) for row in found.get("task", ())]
-    for row in found.get("demand", ()):
-        if set(json.loads(row.requires)) <= set(labels):
-            some = tx.execute(_DEMANDING[tx.dialect.name], {"most": most, "requires": row.requires}).all()
-            candidates += [candidate(one[1:], requires=row.requires) for one in some]
-    now = clock(tx) if clock else next((row.created_at for row in found.get("now", ())), time.time())
-    known = found.get("project", ())
-    limits = {row.project_id: limits_of(row) for row in known}
-    running = {row.project_id: running_of(row, now) for row in known if row.running}
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in _LOOK.rows(tx, {"most": most}):
+        found[row[0]].append(row if row[0] == "task" else dict(zip(_NAMES, row, strict=True)))
+    candidates = [candidate(row[1:]) for row in found["task"]]
+    for row in found["demand"]:
+        if set(json.loads(row["requires"])) <= set(labels):
+            some = _DEMANDING.rows(tx, {"most": most, "requires": row["requires"]})
+            candidates += [candidate(one[1:], requires=row["requires"]) for one in some]
+    now = clock(tx) if clock else next((row["created_at"] for row in found["now"]), time.time())
+    limits = {row["project_id"]: limits_of(row) for row in found["project"]}
+    running = {row["project_id"]: running_of(row, now) for row in found["project"] if row["running"]}
     projects = {task.project_id for task in candidates}
     if projects - limits.keys() or (
         tx.dialect.name == "postgresql" and any(limits[project].exclusive for project in projects)
@@ -162,11 +165,11 @@ def look(
         limits, running = load.limits(tx, projects), load.running(tx, now=now)
     return Looked(
         at=now,
-        due=min((row.created_at for row in found["due"] if row.created_at is not None), default=None),
+        due=min((row["created_at"] for row in found["due"] if row["created_at"] is not None), default=None),
         candidates=candidates,
         limits=limits,
         running=running,
-        rules=next((row.priority for row in found.get("rules", ())), 0),
+        rules=next((row["priority"] for row in found["rules"]), 0),
     )
 
 
