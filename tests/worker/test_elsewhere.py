@@ -1,6 +1,7 @@
 """What one host cannot run and another can: the first steps aside, and nobody waits."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,9 +34,19 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "acme"
 
 
+def appear(repository: Path) -> None:
+    """Whole at once, as nothing less is looked at."""
+    made = repository.with_name("made")
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    first = ("commit", "--quiet", "--allow-empty", "--message=first")
+    subprocess.run(["git", "init", "--quiet", str(made)], check=True)
+    subprocess.run(["git", *identity, "-C", str(made), *first], check=True)
+    made.rename(repository)
+
+
 @pytest.fixture
 def lab(lab: Any, repository: Path) -> Any:
-    lab.project("acme", checkout=CheckoutKind.DIRECTORY, repository=str(repository))
+    lab.project("acme", checkout=CheckoutKind.WORKTREE, repository=str(repository))
     lab.project("empty")
     return lab
 
@@ -110,7 +121,7 @@ async def test_a_task_whose_repository_is_not_on_a_host_runs_on_another_at_once(
         assert lab.task(first).hold is None
         lacking = f"Left to other hosts than a (checkout_unusable {repository})."
         assert ("not_here", lacking) in await explained(lab, first)
-        repository.mkdir()
+        await asyncio.to_thread(appear, repository)
         let_b_go()
         await lab.until(lambda: lab.task(first).state is S.COMPLETED)
         others = [lab.ask() for _ in range(10)]
@@ -162,7 +173,7 @@ async def test_hosts_that_lack_different_things_hold_the_task_together(lab, host
     async with hosts(a={"secrets": {"LINT_TOKEN": "here"}}) as let_b_go:
         task_id = lab.ask(profile_id="reviewer")
         await lab.until(lambda: tried(lab, task_id) == [("a", "not_here")])
-        repository.mkdir()
+        await asyncio.to_thread(appear, repository)
         let_b_go()
         await lab.until(lambda: lab.task(task_id).hold is not None)
     assert tried(lab, task_id) == [("a", "not_here"), ("b", "not_here")]
@@ -189,7 +200,7 @@ async def test_a_host_looks_again_for_what_it_missed(lab, hosts, repository) -> 
     async with hosts(recheck_seconds=0.3, poll_seconds=0.1):
         task_id = lab.ask()
         await lab.until(lambda: tried(lab, task_id)[:1] == [("a", "not_here")])
-        repository.mkdir()
+        await asyncio.to_thread(appear, repository)
         await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
     assert {host for host, _ in tried(lab, task_id)} == {"a"}
 
