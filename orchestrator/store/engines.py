@@ -66,7 +66,8 @@ def written(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def postgresql(url: URL) -> Engine:
+def postgresql(url: URL, *, apart: bool = False) -> Engine:
+    """With `apart`, one connection of which each statement is a transaction of its own."""
     options = (
         f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
         + " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in SILENCE.items())
@@ -74,7 +75,8 @@ def postgresql(url: URL) -> Engine:
     given = url.query.get("options")
     return create_engine(
         url.difference_update_query(["options"]),
-        pool_size=POSTGRES_THREADS,
+        **({"isolation_level": "AUTOCOMMIT"} if apart else {}),
+        pool_size=1 if apart else POSTGRES_THREADS,
         max_overflow=0,
         connect_args={
             "options": f"{options} {given}" if isinstance(given, str) else options,

@@ -37,6 +37,11 @@ class Limits:
         """Whether one worker at a time decides what starts in it."""
         return self.max_concurrent is not None or self.checkout is CheckoutKind.DIRECTORY
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether what is spent in a day is counted."""
+        return self.budget_usd_per_day is not None or self.budget_tokens_per_day is not None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Running:

@@ -98,11 +98,11 @@ def indexed_by(dialect: str, index: str) -> str:
     return f"INDEXED BY {index}" if dialect == "sqlite" else ""
 
 
-def _look(dialect: str) -> str:
+def _look(dialect: str, lock: str) -> str:
     claimable = {
         "hint": indexed_by(dialect, "tasks_claimable"),
         "where": CLAIMABLE,
-        "lock": SKIP_LOCKED[dialect],
+        "lock": lock,
     }
     demanding = {"hint": indexed_by(dialect, "tasks_demanding"), "where": DEMANDING}
     project = {**_from("p", LIMITED), **_from("r", _AT_WORK), "project_id": "p.id"}
@@ -119,7 +119,8 @@ def _look(dialect: str) -> str:
     return _OPEN_PROJECTS.format(**claimable) + " UNION ALL ".join(kinds)
 
 
-_LOOK: Final = Prepared({dialect: text(_look(dialect)) for dialect in _FIRST})
+_LOOK: Final = Prepared({dialect: text(_look(dialect, lock)) for dialect, lock in SKIP_LOCKED.items()})
+_GLANCE: Final = Prepared({dialect: text(_look(dialect, lock="")) for dialect in SKIP_LOCKED})
 _DEMANDING: Final = Prepared(
     {
         dialect: text(
@@ -140,15 +141,17 @@ def look(
     most: int,
     labels: Collection[str] = (),
     clock: Callable[[Connection], float] | None = None,
+    locking: bool = True,
 ) -> Looked:
     """The first `most` tasks of every project that a worker with these labels may claim now, and what is
     known of their projects. `clock` replaces the database's, which all workers share.
 
-    Projects that limit how much runs at once are locked until the transaction ends, where the database has
-    more than one writer, and are seen as they are by then.
+    Until the transaction ends, no other worker takes these tasks, and projects that limit how much runs at
+    once are locked, where the database has more than one writer, and seen as they are by then; unless this
+    is no more than a glance, and not `locking`.
     """
     found: dict[str, list[Any]] = defaultdict(list)
-    for row in _LOOK.rows(tx, {"most": most}):
+    for row in (_LOOK if locking else _GLANCE).rows(tx, {"most": most}):
         found[row[0]].append(row if row[0] == "task" else dict(zip(_NAMES, row, strict=True)))
     candidates = [candidate(row[1:]) for row in found["task"]]
     for row in found["demand"]:
@@ -159,9 +162,8 @@ def look(
     limits = {row["project_id"]: limits_of(row) for row in found["project"]}
     running = {row["project_id"]: running_of(row, now) for row in found["project"] if row["running"]}
     projects = {task.project_id for task in candidates}
-    if projects - limits.keys() or (
-        tx.dialect.name == "postgresql" and any(limits[project].exclusive for project in projects)
-    ):
+    exclusive = locking and tx.dialect.name == "postgresql"
+    if projects - limits.keys() or (exclusive and any(limits[project].exclusive for project in projects)):
         limits, running = load.limits(tx, projects), load.running(tx, now=now)
     return Looked(
         at=now,

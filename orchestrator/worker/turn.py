@@ -108,10 +108,10 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
     if not candidates:
         return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
-    facts = _facts(tx, order, counsel.judge(tx, candidates, now, looked.rules), rules, limits, now)
+    facts = facts_of(tx, order, counsel.judge(tx, candidates, now, looked.rules), rules, limits, now)
     facts = replace(facts, rules=looked.rules, spent=_all_spent(rules, spent))
     rooms = _rooms(tx, rules) if rules.bounded else {}
-    snapshot = _snapshot(order, looked, spent, rooms)
+    snapshot = snapshot_of(order, looked, spent, rooms)
     decided = _decide(tx, order, counsel, candidates, facts, snapshot)
     # By now a lock may have been waited for: what starts must not seem to begin before what made room.
     may_have_waited = rules.bounded or any(one.exclusive for one in limits.values())
@@ -130,7 +130,7 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
 
 def _look(tx: Transaction, order: Order, clock: Clock | None) -> Looked:
     """What there is to decide from, once what is due by now has been woken."""
-    look = partial(waiting.look, tx, most=_most(order), labels=order.labels, clock=clock)
+    look = partial(waiting.look, tx, most=most_of(order), labels=order.labels, clock=clock)
     looked = look()
     if looked.due is None or looked.due > looked.at:
         return looked
@@ -155,7 +155,7 @@ def _decide(
 ) -> _Decided:
     """Who starts in which slot. Where the first tasks of a project wait for room that others can do without,
     those behind them are asked, too."""
-    most = _most(order)
+    most = most_of(order)
     dealt, held = _deal(tx, order, counsel, candidates, facts, snapshot)
     picks, places = dict(dealt.picks), dict(dealt.places)
     passing = stuck(dealt, host=order.host, most=most)
@@ -188,8 +188,8 @@ def _deal(
     """Puts aside those that cannot start for reasons of their own; answers with how many, too."""
     facts = replace(facts, elsewhere=counsel.elsewhere(tx, candidates, facts))
     admitted, holds = admissible(candidates, facts)
-    places = {task.id: _place(task, facts, order.host) for task in admitted}
-    waiting = _waiting(admitted, places if snapshot.rooms else {})
+    places = {task.id: place_of(task, facts, order.host) for task in admitted}
+    waiting = waiting_of(admitted, places if snapshot.rooms else {})
     snapshot = replace(snapshot, waiting=waiting)
     picks = fairness.schedule(snapshot)
     confined = _confined(tx, counsel, candidates, picks, facts)
@@ -219,12 +219,12 @@ def _confined(
     ]
 
 
-def _most(order: Order) -> int:
+def most_of(order: Order) -> int:
     """Candidates of a project that are looked at."""
     return max(order.per_project, len(order.slots))
 
 
-def _facts(
+def facts_of(
     tx: Transaction,
     order: Order,
     verdicts: Mapping[Key, Verdict],
@@ -251,9 +251,8 @@ def _facts(
 
 def _budgeted(rules: Rules, limits: Mapping[str, Limits]) -> bool:
     """Whether there is anything to count for."""
-    budgets = [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in rules.limits]
-    budgets += [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in limits.values()]
-    return any(budget != (None, None) for budget in budgets)
+    over_all = [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in rules.limits]
+    return any(budget != (None, None) for budget in over_all) or any(one.budgeted for one in limits.values())
 
 
 def _all_spent(rules: Rules, spent: Mapping[str, Spent]) -> bool:
@@ -278,7 +277,7 @@ def _stored(hold: Hold) -> queue.Held | None:
     return queue.Held(task_id=hold.task_id, reason=hold.reason, message=hold.message, until=hold.until)
 
 
-def _place(task: Candidate, facts: Facts, host: str) -> Place:
+def place_of(task: Candidate, facts: Facts, host: str) -> Place:
     verdict = facts.verdicts[task.project_id, task.profile_id]
     return Place(host=host, profile_id=verdict.profile_id, model=verdict.model)
 
@@ -288,7 +287,7 @@ def _rooms(tx: Transaction, rules: Rules) -> dict[Use, int]:
     return limit.rooms(rules.limits, limit.count(stored_limits.running(tx)))
 
 
-def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tuple[Waiting, ...]:
+def waiting_of(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tuple[Waiting, ...]:
     """`places` only where limits count by them."""
     return tuple(
         Waiting(
@@ -302,7 +301,9 @@ def _waiting(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tupl
     )
 
 
-def _snapshot(order: Order, looked: Looked, spent: Mapping[str, Spent], rooms: Mapping[Use, int]) -> Snapshot:
+def snapshot_of(
+    order: Order, looked: Looked, spent: Mapping[str, Spent], rooms: Mapping[Use, int]
+) -> Snapshot:
     return Snapshot(
         waiting=(),
         rooms=rooms,

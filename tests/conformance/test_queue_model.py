@@ -4,6 +4,7 @@ Whatever people and workers do, in any order, and wherever a connection is lost:
 twice, no limit is exceeded, and a worker that lost its lease changes nothing.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,8 +29,9 @@ from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
-from orchestrator.worker.turn import Order, turn
-from stateful import DONE, NEVER, UNHEARD, DatabaseMachine, try_out
+from orchestrator.worker.brief_turn import brief_turn
+from orchestrator.worker.turn import Order, Turned, turn
+from stateful import DONE, NEVER, UNHEARD, CutOff, DatabaseMachine, try_out
 from turns import counsel, order
 
 BEGAN = 1_800_000_000.0
@@ -119,6 +121,25 @@ class Queue(DatabaseMachine):
             limit = LIMITS[name]
             assert limit is None or count <= max(limit, running[name])
         return multiple(*(claim for claim, _slot in turned.claims)) if turned else multiple()
+
+    @rule(target=claimed, worker=st.sampled_from(WORKERS), slots=st.integers(1, 3))
+    def take_briefly(self, worker: str, slots: int) -> Any:
+        """What a whole turn would take, or nothing at all."""
+        brought, before = self._order(worker, slots=slots), self._states()
+        meant: list[Turned] = []
+
+        def only_meant(tx: Transaction) -> None:
+            meant.append(turn(tx, brought, COUNSEL, self._clock))
+            raise CutOff
+
+        with pytest.raises(CutOff):
+            self.database.run_sync(only_meant)
+        turned = asyncio.run(self.database.apart(brief_turn, brought, COUNSEL, self._clock))
+        assert turned in (None, *meant)
+        if turned is None:
+            assert self._states() == before
+            return multiple()
+        return multiple(*(claim for claim, _slot in turned.claims))
 
     @rule(claim=claimed, commit=COMMITS)
     def begin(self, claim: Claim, commit: str) -> None:
