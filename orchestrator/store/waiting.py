@@ -119,20 +119,24 @@ def _look(dialect: str, lock: str) -> str:
     return _OPEN_PROJECTS.format(**claimable) + " UNION ALL ".join(kinds)
 
 
-_LOOK: Final = Prepared({dialect: text(_look(dialect, lock)) for dialect, lock in SKIP_LOCKED.items()})
-_GLANCE: Final = Prepared({dialect: text(_look(dialect, lock="")) for dialect in SKIP_LOCKED})
-_DEMANDING: Final = Prepared(
-    {
-        dialect: text(
-            (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + first).format(
-                hint=indexed_by(dialect, "tasks_demanding"),
-                where=f"{DEMANDING} AND requires = :requires",
-                lock=SKIP_LOCKED[dialect],
-            )
-        )
-        for dialect, first in _FIRST.items()
-    }
-)
+def _demanding(dialect: str, lock: str) -> str:
+    return (_OPEN_PROJECTS + _rows("task", **_from("t", _TASK)) + _FIRST[dialect]).format(
+        hint=indexed_by(dialect, "tasks_demanding"),
+        where=f"{DEMANDING} AND requires = :requires",
+        lock=lock,
+    )
+
+
+_LOCKS: Final = {True: SKIP_LOCKED, False: dict.fromkeys(SKIP_LOCKED, "")}
+"""By whether the tasks found are kept from the others."""
+_LOOK: Final = {
+    keeping: Prepared({dialect: text(_look(dialect, lock)) for dialect, lock in locks.items()})
+    for keeping, locks in _LOCKS.items()
+}
+_DEMANDING: Final = {
+    keeping: Prepared({dialect: text(_demanding(dialect, lock)) for dialect, lock in locks.items()})
+    for keeping, locks in _LOCKS.items()
+}
 
 
 def look(
@@ -142,21 +146,24 @@ def look(
     labels: Collection[str] = (),
     clock: Callable[[Connection], float] | None = None,
     locking: bool = True,
+    keeping: bool = True,
 ) -> Looked:
     """The first `most` tasks of every project that a worker with these labels may claim now, and what is
     known of their projects. `clock` replaces the database's, which all workers share.
 
     Until the transaction ends, no other worker takes these tasks, and projects that limit how much runs at
     once are locked, where the database has more than one writer, and seen as they are by then; unless this
-    is no more than a glance, and not `locking`.
+    is no more than a glance, and not `locking`. Without `keeping` only the projects are locked: others see
+    these tasks too, and the claim says whose they are.
     """
     found: dict[str, list[Any]] = defaultdict(list)
-    for row in (_LOOK if locking else _GLANCE).rows(tx, {"most": most}):
+    keeping = keeping and locking
+    for row in _LOOK[keeping].rows(tx, {"most": most}):
         found[row[0]].append(row if row[0] == "task" else dict(zip(_NAMES, row, strict=True)))
     candidates = [candidate(row[1:]) for row in found["task"]]
     for row in found["demand"]:
         if set(json.loads(row["requires"])) <= set(labels):
-            some = _DEMANDING.rows(tx, {"most": most, "requires": row["requires"]})
+            some = _DEMANDING[keeping].rows(tx, {"most": most, "requires": row["requires"]})
             candidates += [candidate(one[1:], requires=row["requires"]) for one in some]
     now = clock(tx) if clock else next((row["created_at"] for row in found["now"]), time.time())
     limits = {row["project_id"]: limits_of(row) for row in found["project"]}

@@ -18,8 +18,8 @@ from orchestrator.domain.lack import (
 from orchestrator.domain.outcome import Held
 from orchestrator.domain.project import Project
 from orchestrator.domain.task import Task
-from orchestrator.store import load, queue, workers
-from orchestrator.store.database import Transaction
+from orchestrator.store import load, queue, tasks, workers
+from orchestrator.store.database import Database, Transaction
 from orchestrator.store.load import Limits
 from orchestrator.store.workers import Worker
 from orchestrator.worker.admission import Facts, Hold, Verdict
@@ -47,7 +47,7 @@ class Elsewhere:
         self._lacking = lacking
         self._recheck_seconds = recheck_seconds
         self._notes: Mapping[str, _Note] = {}
-        self.said: Lacks = {}
+        self._said: Lacks = {}
         """What the others know of it."""
 
     def others(self, tx: Transaction, task: Task, project: Project) -> list[str]:
@@ -68,6 +68,17 @@ class Elsewhere:
         secrets = {lack(SECRET_MISSING, name): None for name in self._lacking.names}
         return {**secrets, **{name: one.until for name, one in self._notes.items() if one.until > now}}
 
+    async def tell(self, database: Database, *, now: float) -> Lacks:
+        """Look for the secrets that were missing, and have the others know what this host lacks by now: what
+        was held for a secret that is there is decided anew. Raises DatabaseUnavailable."""
+        found = await self._lacking.look_again()
+        if (lacks := self.lacks(now)) != self._said:
+            await database.run(workers.say_lacks, self._worker, lacks)
+            self._said = lacks
+        if found:
+            await database.run(tasks.reconsider, holds=(SECRET_MISSING,))
+        return lacks
+
     def passed_over(
         self, tx: Transaction, candidates: Sequence[Candidate], facts: Facts
     ) -> Mapping[str, Hold]:
@@ -78,7 +89,7 @@ class Elsewhere:
             return {}
         alive = workers.alive(tx, now=facts.now)
         # Where the row was lost and made again, it is said once more.
-        self.said = next((one.lacks for one in alive if one.id == self._worker), self.said)
+        self._said = next((one.lacks for one in alive if one.id == self._worker), self._said)
         if not self._fit(alive, ()):
             return {}
         limits = load.limits(tx, {task.project_id for task in candidates})

@@ -19,11 +19,11 @@ from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import DatabaseUnavailable, LeaseLost, StartRefused
-from orchestrator.domain.lack import CHECKOUT_UNUSABLE, PROCESS_LEFT, SECRET_MISSING
+from orchestrator.domain.lack import CHECKOUT_UNUSABLE, PROCESS_LEFT
 from orchestrator.domain.outcome import Held, Interrupted, NotStarted, WorkerFault
 from orchestrator.domain.task import Claim
 from orchestrator.harness.platform import PlatformRegistry
-from orchestrator.store import tasks, workers
+from orchestrator.store import workers
 from orchestrator.store.database import Database
 from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
@@ -200,14 +200,8 @@ class Worker:
                 await self._database.run(workers.leave, self.id)
 
     async def _order(self, endings: tuple[Ending, ...]) -> Order:
-        found = await self._agents.lacking.look_again()
         now = self._clock()
-        elsewhere = self._agents.elsewhere
-        if (lacks := elsewhere.lacks(now)) != elsewhere.said:
-            await self._database.run(workers.say_lacks, self.id, lacks)
-            elsewhere.said = lacks
-        if found:
-            await self._database.run(tasks.reconsider, holds=(SECRET_MISSING,))
+        lacks = await self._agents.elsewhere.tell(self._database, now=now)
         return Order(
             worker=self.id,
             slots=() if self._stopping else self._running.free,
@@ -222,6 +216,7 @@ class Worker:
             backoffs=self._providers.now(now),
             providers=dict(self._providers.named),
             heard=dict(self._providers.pending),
+            keeping=not lacks,
         )
 
     def _take_in(self, turned: Turned, endings: tuple[Ending, ...]) -> None:

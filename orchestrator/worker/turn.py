@@ -13,7 +13,7 @@ from orchestrator.domain.limit import Place
 from orchestrator.domain.provider import Backoff
 from orchestrator.domain.task import Claim
 from orchestrator.store import limits as stored_limits
-from orchestrator.store import load, queue, settling, waiting
+from orchestrator.store import load, outbox, queue, settling, waiting
 from orchestrator.store.database import Transaction
 from orchestrator.store.load import Limits, Recent, Running
 from orchestrator.store.waiting import Looked
@@ -56,6 +56,9 @@ class Order:
     """The provider that each harness reaches from here."""
     heard: Mapping[str, Backoff | None]
     """What the other hosts are to know of providers."""
+    keeping: bool = True
+    """Whether the others pass over its candidates until the turn is over. A host that leaves some to them
+    lets them look: woken by the same change, they would not look again before their next poll."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +70,8 @@ class Turned:
     claims: tuple[tuple[Claim, int], ...]
     """Each with its slot, in the order they should start."""
     held: int = 0
-    """Tasks that were put aside: others may come behind them, so another turn is worth it at once."""
+    """Tasks that were put aside, or taken by another meanwhile: others may come behind them, so another turn
+    is worth it at once."""
     due: float | None = None
     """When something waiting becomes due; `None` when nothing waits, or there was no slot to look for."""
     backoffs: Mapping[str, Backoff]
@@ -125,16 +129,20 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
         places=decided.places,
     )
     taken = tuple((claim, slot_of[claim.task.id]) for claim in claims)
-    return replace(turned, claims=taken, held=decided.held)
+    return replace(turned, claims=taken, held=decided.held + len(slot_of) - len(taken))
 
 
 def _look(tx: Transaction, order: Order, clock: Clock | None) -> Looked:
     """What there is to decide from, once what is due by now has been woken."""
-    look = partial(waiting.look, tx, most=most_of(order), labels=order.labels, clock=clock)
+    look = partial(
+        waiting.look, tx, most=most_of(order), labels=order.labels, clock=clock, keeping=order.keeping
+    )
     looked = look()
     if looked.due is None or looked.due > looked.at:
         return looked
     queue.wake_due(tx, now=looked.at)
+    if not order.keeping:  # what was woken may be for the others, who found it waiting still
+        outbox.mark_changed(tx)
     return look()
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ from orchestrator.commands.explain import explain_task
 from orchestrator.commands.ids import new_id
 from orchestrator.commands.tasks import NamedTask
 from orchestrator.commands.use import Host, Use
-from orchestrator.domain.project import CheckoutKind
+from orchestrator.domain.candidate import Candidate
+from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import NewTask, TaskState
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.settings.secrets import Secrets
-from orchestrator.store import tasks, workers
+from orchestrator.store import projects, tasks, workers
+from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.vault.sync import VaultSync
+from orchestrator.worker.admission import Facts, Hold
+from orchestrator.worker.turn import Turned, turn
+from turns import counsel, order
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +132,9 @@ async def test_a_task_whose_repository_is_not_on_a_host_runs_on_another_at_once(
         await lab.until(lambda: lab.task(first).state is S.COMPLETED)
         others = [lab.ask() for _ in range(10)]
         await lab.until(lambda: all(lab.task(one).state is S.COMPLETED for one in others))
+        for _ in range(5):  # both are idle, and woken by the same change
+            others.append(lab.ask())
+            await lab.until(lambda: lab.task(others[-1]).state is S.COMPLETED)
     assert tried(lab, first) == [("a", "not_here"), ("b", "completed")]
     assert "is not a directory on a" in (lab.attempts(first)[0].message or "")
     assert lab.task(first).failures == 1, "the one that completed"
@@ -222,6 +231,44 @@ async def test_a_host_without_the_labels_is_nobody_to_leave_a_task_to(lab, hosts
         task_id = lab.ask(requires=("acme",))
         await lab.until(lambda: lab.task(task_id).hold == "checkout_unusable")
     assert tried(lab, task_id) == [("a", "held")]
+
+
+@pytest.fixture
+def shared(postgres_url: str) -> Iterator[tuple[Database, Database]]:
+    """Two hosts' connections to a database with one task."""
+    with open_database(postgres_url) as first, open_database(postgres_url) as second:
+        project = Project(id="acme", name="Acme", created_at=1.0, updated_at=1.0)
+        first.run_sync(projects.create, project)
+        wanted = NewTask(project_id="acme", title="T", prompt="P")
+        first.run_sync(tasks.create, wanted, task_id="t1", now=1.0)
+        yield first, second
+
+
+@pytest.mark.postgres
+def test_what_a_host_leaves_to_others_they_find_although_it_looks_at_the_same_moment(shared) -> None:
+    first, second = shared
+
+    def both_look(tx: Transaction) -> tuple[Turned, Turned]:
+        left = turn(tx, order("a", slots=1, keeping=False), replace(counsel(), elsewhere=to_others))
+        return left, second.run_sync(turn, order("b", slots=1), counsel())
+
+    def to_others(_tx: Transaction, candidates: Sequence[Candidate], _facts: Facts) -> dict[str, Hold]:
+        return {one.id: Hold(task_id=one.id, reason="secret_missing", message="m") for one in candidates}
+
+    left, took = first.run_sync(both_look)
+    assert (left.claims, [claim.task.id for claim, _ in took.claims]) == ((), ["t1"])
+
+
+@pytest.mark.postgres
+def test_a_host_that_lost_what_it_picked_looks_at_once_what_else_there_is(shared) -> None:
+    first, second = shared
+
+    def meanwhile(_tx: Transaction, _candidates: Sequence[Candidate], _facts: Facts) -> dict[str, Hold]:
+        second.run_sync(turn, order("b", slots=1), counsel())
+        return {}
+
+    lost = first.run_sync(turn, order("a", slots=1, keeping=False), replace(counsel(), elsewhere=meanwhile))
+    assert (lost.claims, lost.held) == ((), 1)
 
 
 async def test_a_second_worker_of_the_same_host_is_nobody_to_leave_a_task_to(lab, hosts) -> None:
