@@ -16,6 +16,7 @@ from orchestrator.commands.ids import new_id
 from orchestrator.commands.tasks import NamedTask
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.candidate import Candidate
+from orchestrator.domain.outcome import Held
 from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import NewTask, TaskState
 from orchestrator.harness.claude.config import CREDENTIALS
@@ -23,13 +24,16 @@ from orchestrator.settings.secrets import Secrets
 from orchestrator.store import projects, tasks, workers
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.vault.sync import VaultSync
-from orchestrator.worker.admission import Facts, Hold
+from orchestrator.worker.admission import Facts, Hold, Verdict
+from orchestrator.worker.elsewhere import Elsewhere
+from orchestrator.worker.lacking import Lacking
 from orchestrator.worker.turn import Turned, turn
 from turns import counsel, order
 
 pytestmark = pytest.mark.anyio
 
 S = TaskState
+NOW = 1_800_000_000.0
 SLOW = {"poll_seconds": 60.0, "recheck_seconds": 600.0}
 """Only what a worker is woken by can have moved a task on."""
 
@@ -269,6 +273,27 @@ def test_a_host_that_lost_what_it_picked_looks_at_once_what_else_there_is(shared
 
     lost = first.run_sync(turn, order("a", slots=1, keeping=False), replace(counsel(), elsewhere=meanwhile))
     assert (lost.claims, lost.held) == ((), 1)
+
+
+def test_processes_left_on_a_host_keep_their_task_from_that_host_for_a_while(sqlite_lab) -> None:
+    database, project = sqlite_lab.database, sqlite_lab.project()
+    left, other = (sqlite_lab.task(sqlite_lab.ask()) for _ in range(2))
+    there = workers.Worker(id="b-1", host="b", pid=1, version="1", slots=1, started_at=NOW, seen_at=NOW)
+    database.run_sync(workers.register, there)
+    verdicts = {("acme", None): Verdict(harness="claude")}
+    facts = Facts(now=NOW, verdicts=verdicts, harnesses=frozenset({"claude"}))
+    candidates = [
+        Candidate(id=one.id, project_id="acme", profile_id=None, priority=100, created_at=1.0)
+        for one in (left, other)
+    ]
+    elsewhere = Elsewhere(worker="a-1", host="a", lacking=Lacking({}), recheck_seconds=300.0)
+    elsewhere.note(Held(reason="process_left", message="See `ps`."), left, project, now=NOW)
+    passed = database.read_sync(elsewhere.passed_over, candidates, facts)
+    assert [(key, hold.reason, hold.until) for key, hold in passed.items()] == [
+        (left.id, "process_left", None)
+    ]
+    later = replace(facts, now=NOW + 301.0)
+    assert database.read_sync(elsewhere.passed_over, candidates, later) == {}
 
 
 async def test_a_second_worker_of_the_same_host_is_nobody_to_leave_a_task_to(lab, hosts) -> None:
