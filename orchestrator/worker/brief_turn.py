@@ -31,6 +31,7 @@ def brief_turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | N
         return None
     rules = counsel.rules(tx, now, order.heard, looked.rules)
     turned = Turned(at=now, recorded=(), claims=(), due=looked.due, backoffs=rules.backoffs)
+    turned = replace(turned, seen=len(looked.candidates))
     if not looked.candidates:
         return turned
     if rules.limits or any(one.exclusive or one.budgeted for one in limits.values()):

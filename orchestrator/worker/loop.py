@@ -56,6 +56,8 @@ Execute = Callable[[Claim, Leash], Awaitable[Ending]]
 
 AWAY = "The database could not be reached when the attempt began; the task goes on later."
 
+IN_HAND_SECONDS = 0.1
+"""Until tasks are looked at again that another worker had in hand; nobody is told of those it leaves."""
 RETRY_SECONDS = 0.5
 """While a worker that drains cannot record its last attempts."""
 
@@ -169,9 +171,12 @@ class Worker:
     async def _turn(self, order: Order) -> Turned:
         """With as few round trips as will do: they are most of what a worker takes to wake up."""
         if self._database.dialect == "postgresql" and not order.endings:
-            turned = await self._database.apart(brief_turn, order, self._counsel)
-            if turned is not None:
-                return turned
+            brief = await self._database.apart(brief_turn, order, self._counsel)
+            if brief is not None:
+                return brief
+            turned = await self._database.run(turn, order, self._counsel)
+            again = turned.at + IN_HAND_SECONDS
+            return turned if turned.seen else replace(turned, due=min(turned.due or again, again))
         return await self._database.run(turn, order, self._counsel)
 
     async def _keep_up(self) -> None:

@@ -69,6 +69,8 @@ class Turned:
     recorded: tuple[Ending, ...]
     claims: tuple[tuple[Claim, int], ...]
     """Each with its slot, in the order they should start."""
+    seen: int = 0
+    """Tasks there were to decide from."""
     held: int = 0
     """Tasks that were put aside, or taken by another meanwhile: others may come behind them, so another turn
     is worth it at once."""
@@ -109,6 +111,7 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
     now, candidates, limits = looked.at, looked.candidates, looked.limits
     rules = counsel.rules(tx, now, order.heard, looked.rules)
     turned = Turned(at=now, recorded=recorded, claims=(), due=looked.due, backoffs=rules.backoffs)
+    turned = replace(turned, seen=len(candidates))
     if not candidates:
         return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}

@@ -1,6 +1,7 @@
 """Workers side by side: which labels they carry, and what is asked of them from afar."""
 
 import asyncio
+import threading
 from collections import Counter
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.limit import Limit, LimitScope
 from orchestrator.domain.task import Claim, Settlement, TaskState
-from orchestrator.store import limits, workers
+from orchestrator.store import limits, waiting, workers
+from orchestrator.store.database import Transaction
 from orchestrator.worker.leash import Leash
 
 pytestmark = pytest.mark.anyio
 
 S = TaskState
+BOUND = 20.0
 DONE = Settlement(state=S.COMPLETED, outcome="completed", message="done", used_attempt=True)
 
 
@@ -59,6 +62,30 @@ async def test_an_idle_worker_hears_at_once_that_it_is_to_drain(lab) -> None:
         await lab.until(lambda: bool(lab.database.read_sync(workers.list_workers)))
         assert await lab.database.run(workers.ask_to_drain, worker.id)
         await stop.drain.wait()
+
+
+async def test_a_task_that_another_worker_had_in_hand_and_left_is_taken_soon(lab) -> None:
+    """Nobody says that it was left: what a worker decides from, others pass over until it has decided."""
+    lab.project(max_concurrent=5)
+    left, in_hand, let_go = lab.ask(), threading.Event(), threading.Event()
+
+    def decide(tx: Transaction) -> None:
+        assert [one.id for one in waiting.look(tx, most=8).candidates] == [left]
+        in_hand.set()
+        assert let_go.wait(BOUND)
+
+    deciding = asyncio.create_task(lab.database.run(decide))
+    assert await asyncio.to_thread(in_hand.wait, BOUND)
+    if lab.database.dialect == "sqlite":  # where the others wait until it has
+        let_go.set()
+    async with lab.working(execute=at_once, poll_seconds=300.0):
+        seen = await asyncio.to_thread(lab.ask, project="zeta")
+        await lab.until(lambda: lab.task(seen).state is S.COMPLETED)
+        ended = lab.task(seen).finished_at
+        await lab.until(lambda: lab.database.read_sync(workers.list_workers)[0].seen_at > ended + 1.0)
+        let_go.set()  # it has been idle for long
+        await deciding
+        await lab.until(lambda: lab.task(left).state is S.COMPLETED)
 
 
 @pytest.mark.parametrize(
