@@ -1,6 +1,7 @@
 """Connections to SQLite and PostgreSQL, set up the way the store relies on."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from orchestrator.store.prepared import Prepared
 BUSY_SECONDS: Final = 10.0
 """How long a writer of SQLite waits for another process's transaction before it gives up."""
 POSTGRES_THREADS: Final = 8
+AGAIN_SECONDS: Final = 0.02
+"""Between two tries where SQLite does not wait by itself."""
 IDLE_SECONDS: Final = 60
 """How long a transaction may go on without a word before the server ends it and frees what it holds."""
 SILENCE: Final = {
@@ -110,8 +113,8 @@ def _sqlite(url: URL, *, begin: str, connections: int, pragmas: tuple[str, ...])
     )
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        write_ahead(connection)
         for pragma in (
-            "journal_mode = WAL",
             f"synchronous = {_SYNCHRONOUS[wanted]}",
             "foreign_keys = ON",
             "journal_size_limit = 67108864",
@@ -127,3 +130,18 @@ def _sqlite(url: URL, *, begin: str, connections: int, pragmas: tuple[str, ...])
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", start)
     return engine
+
+
+def write_ahead(connection: sqlite3.Connection, *, patience: float = BUSY_SECONDS) -> None:
+    """Have the file write ahead (WAL). Of two processes that open a new one at once, SQLite tells one that it
+    is busy, whatever its time limit, as each holds what the other waits for. That one tries again."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(AGAIN_SECONDS)
+        else:
+            return

@@ -373,6 +373,23 @@ def test_a_lock_held_by_another_process_is_waited_for_and_then_named(
         assert database.read_sync(names) == ["waiting"]
 
 
+def test_a_new_file_that_another_process_is_just_opening_is_waited_for(tmp_path: Path) -> None:
+    """SQLite says at once that it is busy, as it does to a connection that has no time to wait."""
+    path = tmp_path / "new.db"
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as ours,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            engines.write_ahead(ours, patience=0)
+        soon = threading.Timer(0.1, other.execute, ["COMMIT"])
+        soon.start()
+        engines.write_ahead(ours, patience=20)
+        soon.join()
+        assert ours.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 @pytest.mark.postgres
 def test_a_lock_is_waited_for_until_a_host_that_has_gone_silent_cannot_hold_it(postgres_url: str) -> None:
     silence = engines.SILENCE["keepalives_idle"]
