@@ -17,7 +17,7 @@ from orchestrator.domain.limit import Limit, Place
 from orchestrator.domain.task import Task
 from orchestrator.store.load import Recent
 from orchestrator.worker.admission import Key, Verdict
-from orchestrator.worker.turn import share
+from orchestrator.worker.basis import share
 
 DEPTH = 4
 """So many tasks of each project are kept in one order with those of the others: few turns ask for more."""

@@ -7,8 +7,8 @@ from typing import Any
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
+from orchestrator.worker.basis import Counsel, Order
 from orchestrator.worker.standing import Rules
-from orchestrator.worker.turn import Counsel, Order
 
 _PLAIN = Order(
     worker="w1",

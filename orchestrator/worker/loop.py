@@ -28,7 +28,8 @@ from orchestrator.store.database import Database
 from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
 from orchestrator.worker.agents import Agents, snapshot_of, without_budget
-from orchestrator.worker.brief_turn import brief_turn
+from orchestrator.worker.basis import Counsel, Order, Turned
+from orchestrator.worker.brief_turn import take_turn
 from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
 from orchestrator.worker.clock import Clock, since_boot
 from orchestrator.worker.config import WorkerConfig
@@ -45,7 +46,6 @@ from orchestrator.worker.rescue import Rescue, details
 from orchestrator.worker.running import Attempting, Attempts
 from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
-from orchestrator.worker.turn import Counsel, Order, Turned, turn
 from orchestrator.worker.unanswered import end_unanswered
 from orchestrator.worker.verdicts import Verdicts
 
@@ -56,8 +56,6 @@ Execute = Callable[[Claim, Leash], Awaitable[Ending]]
 
 AWAY = "The database could not be reached when the attempt began; the task goes on later."
 
-IN_HAND_SECONDS = 0.1
-"""Until tasks are looked at again that another worker had in hand; nobody is told of those it leaves."""
 RETRY_SECONDS = 0.5
 """While a worker that drains cannot record its last attempts."""
 
@@ -143,7 +141,7 @@ class Worker:
         self._heart.turn_begins()
         try:
             order = await self._order(endings)
-            turned = await self._turn(order)
+            turned = await take_turn(self._database, order, self._counsel)
         except DatabaseUnavailable as error:
             self._away = True
             self._running.give_back(endings)
@@ -167,17 +165,6 @@ class Worker:
             await asyncio.sleep(0)  # they begin before the next turn does
         await self._keep_up()
         return len(turned.recorded) + len(turned.claims) + turned.held
-
-    async def _turn(self, order: Order) -> Turned:
-        """With as few round trips as will do: they are most of what a worker takes to wake up."""
-        if self._database.dialect == "postgresql" and not order.endings:
-            brief = await self._database.apart(brief_turn, order, self._counsel)
-            if brief is not None:
-                return brief
-            turned = await self._database.run(turn, order, self._counsel)
-            again = turned.at + IN_HAND_SECONDS
-            return turned if turned.seen else replace(turned, due=min(turned.due or again, again))
-        return await self._database.run(turn, order, self._counsel)
 
     async def _keep_up(self) -> None:
         """Between two turns, when nothing waits for it."""

@@ -29,8 +29,9 @@ from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
+from orchestrator.worker.basis import Order, Turned
 from orchestrator.worker.brief_turn import brief_turn
-from orchestrator.worker.turn import Order, Turned, turn
+from orchestrator.worker.turn import turn
 from stateful import DONE, NEVER, UNHEARD, CutOff, DatabaseMachine, try_out
 from turns import counsel, order
 

@@ -17,9 +17,10 @@ from orchestrator.domain.task import NewTask
 from orchestrator.store import attempts, limits, projects, tasks
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.worker.admission import Hold, Key, Verdict
+from orchestrator.worker.basis import Counsel, Order
 from orchestrator.worker.brief_turn import brief_turn
 from orchestrator.worker.standing import Rules
-from orchestrator.worker.turn import Counsel, Order, turn
+from orchestrator.worker.turn import turn
 from turns import counsel, order
 
 NOW = 100.0

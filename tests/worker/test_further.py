@@ -15,9 +15,10 @@ from orchestrator.domain.provider import Backoff
 from orchestrator.store import further, limits, projects
 from orchestrator.store.database import Database, Transaction
 from orchestrator.worker.admission import Verdict
+from orchestrator.worker.basis import Counsel
 from orchestrator.worker.further import Further, Passing
 from orchestrator.worker.standing import Rules
-from orchestrator.worker.turn import Counsel, turn
+from orchestrator.worker.turn import turn
 from turns import counsel, order
 
 ONE = Limit(scope=LimitScope.PROFILE, name="full", max_concurrent=1)

@@ -3,7 +3,7 @@
 from orchestrator.domain.budget import Spent
 from orchestrator.domain.project import CheckoutKind
 from orchestrator.store.load import Limits, Recent, Running
-from orchestrator.worker.turn import share
+from orchestrator.worker.basis import share
 
 LIMITS = Limits(
     project_id="shop",

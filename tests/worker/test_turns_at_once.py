@@ -11,7 +11,8 @@ from orchestrator.domain.project import CheckoutKind, Project
 from orchestrator.domain.task import NewTask
 from orchestrator.store import projects, tasks
 from orchestrator.store.database import Database, Transaction
-from orchestrator.worker.turn import Turned, turn
+from orchestrator.worker.basis import Turned
+from orchestrator.worker.turn import turn
 from turns import counsel, order
 
 BOUND = 20.0
