@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -17,7 +17,6 @@ from orchestrator import vault_here
 from orchestrator.commands import ids
 from orchestrator.commands.use import Host, Use
 from orchestrator.domain.catalog import Ceiling
-from orchestrator.domain.lack import OF_A_HOST
 from orchestrator.domain.mcp import McpServer, ServerProbe
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.retention import Keep
@@ -31,8 +30,8 @@ from orchestrator.install.manifest import program_path
 from orchestrator.notify import notify, watchdog_seconds
 from orchestrator.settings import Settings
 from orchestrator.settings.secrets import Secrets, directory_of, system_keyring
-from orchestrator.store import tasks, vault_commit
 from orchestrator.store import vault as documents
+from orchestrator.store import vault_commit
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.store.duties import Duty, list_duties
 from orchestrator.store.outbox import Topic
@@ -54,9 +53,6 @@ from orchestrator.worker.schedules import DUTY, Schedules
 from orchestrator.worker.stop import Stop
 
 log = structlog.get_logger()
-
-OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing", *OF_A_HOST)
-"""Holds that a start with other settings may lift, or on a host that has what the others lack."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,8 +128,6 @@ async def running(
         if vault_here.is_needed(settings):
             await vault_here.bring_up_to_date(settings)
             await vault_here.first_look(app.vault)
-        # What held tasks may have been settings of this installation, such as a key that was missing.
-        await app.database.run(partial(tasks.reconsider, holds=OF_THE_INSTALLATION))
         log.info("app.started", home=str(settings.home), database=app.database.place, rehearsal=rehearsal_url)
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
             address = None if door is None else await stack.enter_async_context(door(app))

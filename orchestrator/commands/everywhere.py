@@ -1,6 +1,6 @@
 """What keeps a task waiting that concerns all hosts: limits, budgets, a provider, what some of them lack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.commands.waiting import Facts
@@ -11,7 +11,7 @@ from orchestrator.domain.limit import Limit, LimitScope, Place, count
 from orchestrator.domain.profile import EffectiveProfile
 from orchestrator.domain.secret import references
 from orchestrator.domain.selection import select_servers
-from orchestrator.store import backoffs, budgets, limits, workers
+from orchestrator.store import backoffs, budgets, limits, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.workers import Worker
 
@@ -31,19 +31,31 @@ def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) 
         if provider.partition("@")[0] == effective.harness
     ]
     backoff = max(told, key=lambda one: one.until, default=None)
+    missed = _missed(alive, facts, effective, catalog, now)
+    able = [one for one in alive if not missed[one.host] and _fits(one, facts)]
     return replace(
-        facts,
+        _with_slots(tx, facts, able) if any(missed.values()) and able else facts,
         full=_full(tx, places, now),
         backoff=backoff.message if backoff else None,
         backoff_until=backoff.until if backoff else None,
-        unable=_unable(alive, facts, effective, catalog, now),
+        unable=tuple(f"{host} ({', '.join(what)})" for host, what in sorted(missed.items()) if what),
     )
 
 
-def _unable(
+def _fits(worker: Worker, facts: Facts) -> bool:
+    return {*facts.task.requires, *facts.project.requires} <= set(worker.labels)
+
+
+def _with_slots(tx: Transaction, facts: Facts, able: Sequence[Worker]) -> Facts:
+    """Only the slots that it could have."""
+    busy = tasks.count_claimed(tx, workers=[one.id for one in able])
+    return replace(facts, slots=sum(one.slots for one in able), busy=busy)
+
+
+def _missed(
     alive: Sequence[Worker], facts: Facts, effective: EffectiveProfile, catalog: Catalog, now: float
-) -> tuple[str, ...]:
-    """The hosts that said they lack something which the task needs, each with what it is."""
+) -> Mapping[str, Sequence[str]]:
+    """By host, what it said to lack of what the task needs."""
     servers = select_servers(effective.mcp_servers, catalog).servers
     required = [one for one in servers if one.name not in effective.optional_servers]
     wanted = needs(
@@ -52,8 +64,7 @@ def _unable(
         repository=facts.project.repository,
         secrets={name for one in required for name in references(one)},
     )
-    missed = {one.host: lacked(wanted, one.lacks, now=now) for one in alive}
-    return tuple(f"{host} ({', '.join(what)})" for host, what in sorted(missed.items()) if what)
+    return {one.host: lacked(wanted, one.lacks, now=now) for one in alive}
 
 
 def _full(tx: Transaction, places: list[Place], now: float) -> tuple[Limit, ...]:

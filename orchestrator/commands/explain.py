@@ -107,7 +107,8 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
     project = projects.get(tx, task.project_id) or Project(
         id=task.project_id, name=task.project_id, created_at=now, updated_at=now
     )
-    fleet = workers.fleet(tx, now=now)
+    alive = workers.alive(tx, now=now)
+    fit = [one for one in alive if {*task.requires, *project.requires} <= set(one.labels)]
     spent = spending.of_project(tx, task.project_id, since=now - now % DAY)
     return Facts(
         task=task,
@@ -117,10 +118,10 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         running=tasks.count_claimed(tx, project_id=task.project_id),
         spent_usd=spent.usd,
         spent_tokens=spent.tokens,
-        fleet=tuple(frozenset(one.labels) for one in workers.alive(tx, now=now)),
-        workers=fleet.workers,
-        slots=fleet.slots,
-        busy=tasks.count_claimed(tx),
+        fleet=tuple(frozenset(one.labels) for one in alive),
+        workers=len(alive),
+        slots=sum(one.slots for one in fit),
+        busy=tasks.count_claimed(tx, workers=[one.id for one in fit]),
     )
 
 

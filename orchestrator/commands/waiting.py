@@ -59,9 +59,9 @@ class Facts:
     workers: int = 0
     """Workers that have been heard of lately and do not drain."""
     slots: int = 0
-    """Attempts that those can have at once."""
+    """Attempts that those of them can have at once which may take the task."""
     busy: int = 0
-    """Attempts under way, of all projects."""
+    """Attempts that these have under way, of all projects."""
 
 
 def reasons(facts: Facts, *, now: float) -> tuple[Reason, ...]:
@@ -145,8 +145,8 @@ def _of_project(facts: Facts) -> Iterator[Reason]:
 def _over_all_hosts(facts: Facts, now: float) -> Iterator[Reason]:
     for limit in facts.full:
         if limit.max_concurrent is not None:
-            said = f"as many attempts as {limit.title} may have at once run now, {limit.max_concurrent}."
-            yield Reason(code=f"{limit.scope}_limit", message=said[0].upper() + said[1:])
+            said = f"The limit of {limit.title}, {limit.max_concurrent} at once, is reached."
+            yield Reason(code=f"{limit.scope}_limit", message=said)
         else:
             amount = (
                 f"${limit.budget_usd_per_day:.2f}"
@@ -167,7 +167,8 @@ def _of_workers(facts: Facts, now: float) -> Iterator[Reason]:
     elif (missing := _label_missing(facts)) is not None:
         yield missing
     elif facts.busy >= facts.slots:
-        yield Reason(code="slots_busy", message=f"All {facts.slots} slots of the workers are taken.")
+        taken = f"All {facts.slots} slots of the workers that may take it are taken."
+        yield Reason(code="slots_busy", message=taken)
     due = facts.task.run_at is None or facts.task.run_at <= now
     if facts.task.state is TaskState.READY and facts.task.hold is None and due:
         if facts.unable:

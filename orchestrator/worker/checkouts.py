@@ -161,7 +161,8 @@ def where_to_have_it(project_id: str, elsewhere: Sequence[str]) -> str:
     `elsewhere`: another path for the project may be right here and wrong for all of them."""
     if not elsewhere:
         return (
-            f"Correct the project's repository: `orchestrator project edit {project_id} --repository PATH`."
+            f"Have it here, or start a worker on a host that has it. If the path is wrong, correct the "
+            f"project's: `orchestrator project edit {project_id} --repository PATH`."
         )
     return (
         f"Other hosts have workers too ({hosts_told(elsewhere)}): have the repository at the same path "

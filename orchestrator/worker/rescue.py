@@ -5,14 +5,15 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
+from orchestrator.domain.lack import OF_A_HOST
 from orchestrator.domain.lifecycle import MAX_LOSSES
 from orchestrator.harness.process import end_leftovers
 from orchestrator.harness.process.leftovers import attempts_alive, boot_id, look_up, pid_namespace
-from orchestrator.store import duties, queue, rescue, workers
+from orchestrator.store import duties, queue, rescue, tasks, workers
 from orchestrator.store.database import Database, Transaction
 from orchestrator.store.rescue import Rescued, Terms
 from orchestrator.store.workers import Worker as Row
@@ -101,10 +102,16 @@ def gone(row: Row) -> bool:
     return process is None or not process.alive or row.details.get("started") != process.started
 
 
+OF_THE_INSTALLATION: Final = ("authentication", "start_refused", "harness_missing", *OF_A_HOST)
+"""Holds that a start with other settings may lift, or on a host that has what the others lack."""
+
+
 def _register(tx: Transaction, row: Row) -> float:
+    """What others held they decide on anew, knowing by then that this one is there."""
     now = queue.clock(tx)
     workers.forget(tx, now=now)
     workers.register(tx, replace(row, started_at=now, seen_at=now))
+    tasks.reconsider(tx, holds=OF_THE_INSTALLATION)
     return now
 
 

@@ -15,7 +15,7 @@ from orchestrator.domain.task import NewTask
 from orchestrator.harness.claude.config import CREDENTIALS
 from orchestrator.harness.claude.environment import REHEARSAL_KEY
 from orchestrator.settings import Settings, load
-from orchestrator.store import profiles, projects, queue, tasks
+from orchestrator.store import profiles, projects, queue, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.vault import duty
 from orchestrator.worker.stop import Stop
@@ -112,7 +112,13 @@ def test_a_start_tries_again_what_a_setting_had_held(tmp_path: Path) -> None:
             await opened.database.run(projects.create, acme)
             for reason in ("authentication", "profile_missing"):
                 await opened.database.run(hold, reason)
-        async with app.running(settings, stop=Stop()) as started:
+        async with (
+            asyncio.timeout(20),
+            app.running(settings, stop=Stop()) as started,
+            started.database.listener() as changes,
+        ):
+            while not await started.database.read(workers.list_workers):
+                await changes.wait(0.2)
             found = await started.database.read(tasks.list_tasks, limit=9)
         return {task.title: task.hold for task in found}
 

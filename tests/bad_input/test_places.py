@@ -43,7 +43,7 @@ def made(kind: str, place: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", f"is not a directory on {socket.gethostname()}. Correct the project's repository"),
+        ("missing", f"is not a directory on {socket.gethostname()}. Have it here"),
         ("plain", "not a git repository"),
         ("no commits", "it has no commit yet"),
         ("bare", "it has no commit yet"),

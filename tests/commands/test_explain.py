@@ -7,7 +7,10 @@ from orchestrator.commands.explain import explain_task
 from orchestrator.commands.projects import CreateProject, create_project
 from orchestrator.commands.tasks import CreateTask, NamedTask, create_task
 from orchestrator.commands.vault import SyncVault, vault_sync
+from orchestrator.domain.lack import CHECKOUT_UNUSABLE, lack
 from orchestrator.domain.outcome import AuthenticationFailed
+from orchestrator.domain.project import CheckoutKind
+from orchestrator.store import queue, workers
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +94,27 @@ def test_a_task_that_waits_with_one_whose_credentials_were_refused_says_so(bench
     assert (first.code, first.needs_person) == ("provider_refused", True)
     assert first.message.startswith(f"Set a valid ANTHROPIC_API_KEY. That was task {refused};")
     assert explain(bench, run_at=bench.now + 60).reasons[0].code == "provider_refused"
+
+
+def test_only_slots_that_a_task_could_have_are_counted(bench) -> None:
+    """Not those of a worker that drains, lacks a label or said that it has no such repository."""
+    bench.do(
+        create_project,
+        CreateProject(id="shop", repository="/srv/shop", checkout=CheckoutKind.WORKTREE, requires=("eu",)),
+    )
+    waiting = bench.do(create_task, CreateTask(project_id="shop", prompt="p")).created
+    lacks = {lack(CHECKOUT_UNUSABLE, "/srv/shop"): None}
+    there = {
+        "able": {"labels": ("eu",), "slots": 1},
+        "drains": {"labels": ("eu",), "draining": True},
+        "unlabelled": {},
+        "without": {"labels": ("eu",), "lacks": lacks},
+    }
+    for name, fields in there.items():
+        shown = {"host": name, "pid": 1, "version": "1", "slots": 7, "started_at": 1.0, "seen_at": bench.now}
+        bench.use.database.run_sync(workers.register, workers.Worker(id=name, **{**shown, **fields}))
+    other = bench.do(create_task, CreateTask(project_id="shop", prompt="p")).created
+    claimed = {"worker": "able", "now": bench.now, "lease_seconds": 30.0}
+    assert bench.use.database.run_sync(queue.claim, [other], **claimed)
+    found = bench.do(explain_task, NamedTask(task_id=waiting)).reasons
+    assert "All 1 slots of the workers that may take it are taken." in [one.message for one in found]

@@ -28,7 +28,9 @@ def test_a_limit_is_set_counted_named_and_taken_away(bench) -> None:
     assert (one.name, one.running, one.max_concurrent) == (model, 1, 1)
     found = bench.do(explain_task, NamedTask(task_id=waiting)).reasons
     assert [reason.code for reason in found if "limit" in reason.code] == ["model_limit"]
-    assert f"model {model} may have at once" in next(r.message for r in found if r.code == "model_limit")
+    assert f"The limit of model {model}, 1 at once, is reached." in next(
+        r.message for r in found if r.code == "model_limit"
+    )
     assert not bench.do(set_limit, SetLimit(scope=MODEL, name=model)).limited
     assert [row.scope for row in bench.do(list_limits, ListLimits()).limits] == [INSTANCE]
 

@@ -160,6 +160,20 @@ async def test_a_task_whose_secret_is_not_on_a_host_runs_on_another_at_once(lab,
     assert sum(len(tried(lab, one)) for one in others) <= len(others) + 1, "it has two slots"
 
 
+async def test_a_host_that_starts_has_at_once_what_was_held_for_want_of_it(lab, tmp_path) -> None:
+    """The other one knows by then that it is there, and does not hold the task once more."""
+    await asyncio.to_thread(define_linter, lab)
+    task_id = lab.ask(profile_id="reviewer", project="empty")
+    async with lab.working(**SLOW, name="b", host="b", home=tmp_path / "home-b"):
+        await lab.until(lambda: lab.task(task_id).hold == "secret_missing")
+        having = {"name": "a", "host": "a", "home": tmp_path / "home-a", "secrets": {"LINT_TOKEN": "here"}}
+        async with lab.working(**SLOW, **having):
+            await lab.until(lambda: lab.task(task_id).state is S.COMPLETED)
+    assert tried(lab, task_id)[0] == ("b", "held")
+    assert tried(lab, task_id)[-1] == ("a", "completed")
+    assert len(tried(lab, task_id)) <= 3, "once more on b, before it is told"
+
+
 async def test_what_no_host_has_holds_the_task_and_the_reason_says_where_it_was_missed(
     lab, hosts, repository
 ) -> None:
