@@ -43,6 +43,9 @@ def _listed(found: fleet.WorkerList) -> Iterator[RenderableType]:
             for one in found.workers
         ),
     )
+    for one in found.workers:
+        if one.lacks:
+            yield output.text(f"{one.id} lacks: {', '.join(one.lacks)}", "yellow")
 
 
 def _draining(done: fleet.WorkerDraining) -> Iterator[RenderableType]:

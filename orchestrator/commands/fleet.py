@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import InvalidInput, NotFound
+from orchestrator.domain.lack import lacked
 from orchestrator.store import tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.workers import SEEN_SECONDS
@@ -30,6 +31,9 @@ class WorkerRow:
     alive: bool
     """Whether it was heard of in the last minute."""
     draining: bool
+    lacks: tuple[str, ...]
+    """What its host cannot offer now, so that it leaves the tasks which need that to others:
+    `checkout_unusable` with the path, `secret_missing` with the name, `process_left` with the task."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,25 +64,29 @@ async def list_workers(use: Use, request: ListWorkers) -> WorkerList:
     now = use.clock()
 
     def read(tx: Transaction) -> tuple[WorkerRow, ...]:
-        return tuple(
-            WorkerRow(
-                id=one.id,
-                host=one.host,
-                pid=one.pid,
-                version=one.version,
-                labels=one.labels,
-                slots=one.slots,
-                running=tasks.count_claimed(tx, workers=(one.id,)),
-                started_at=one.started_at,
-                seen_at=one.seen_at,
-                alive=one.seen_at > now - SEEN_SECONDS,
-                draining=one.draining,
-            )
-            for one in workers.list_workers(tx)
-        )
+        return tuple(_row(tx, one, now=now) for one in workers.list_workers(tx))
 
     found = await use.database.read(read)
     return WorkerList(workers=found, count=len(found))
+
+
+def _row(tx: Transaction, one: workers.Worker, *, now: float) -> WorkerRow:
+    alive = one.seen_at > now - SEEN_SECONDS
+    return WorkerRow(
+        id=one.id,
+        host=one.host,
+        pid=one.pid,
+        version=one.version,
+        labels=one.labels,
+        slots=one.slots,
+        running=tasks.count_claimed(tx, workers=(one.id,)),
+        started_at=one.started_at,
+        seen_at=one.seen_at,
+        alive=alive,
+        draining=one.draining,
+        # What a worker said ends with it.
+        lacks=lacked(sorted(one.lacks), one.lacks, now=now) if alive else (),
+    )
 
 
 async def drain_worker(use: Use, request: DrainWorker) -> WorkerDraining:

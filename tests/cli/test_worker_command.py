@@ -7,12 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from orchestrator.store import workers
+from orchestrator.store.database import open_database
 
 PROGRAM = str(Path(sys.executable).with_name("orchestrator"))
 BOUND = 60
@@ -89,3 +93,17 @@ def test_asked_to_it_answers_probes_before_it_says_that_it_is_ready(tmp_path: Pa
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         with urllib.request.urlopen(f"{url}/readyz", timeout=BOUND) as answer:
             assert answer.status == 200
+
+
+def test_the_list_of_workers_says_what_a_host_lacks_and_nothing_where_it_lacks_nothing(
+    cli, home: Path
+) -> None:
+    now = time.time()
+    row = workers.Worker(id="a-1", host="a", pid=1, version="1", slots=4, started_at=now, seen_at=now)
+    with open_database(f"sqlite:///{home / 'orchestrator.db'}") as database:
+        database.run_sync(workers.register, row)
+        assert "lacks" not in cli("worker", "list").out
+        database.run_sync(workers.say_lacks, "a-1", {"checkout_unusable /srv/acme": now + 300.0})
+    assert "a-1 lacks: checkout_unusable /srv/acme" in cli("worker", "list").out.splitlines()
+    (shown,) = cli("worker", "list", "--json").json["workers"]
+    assert shown["lacks"] == ["checkout_unusable /srv/acme"]

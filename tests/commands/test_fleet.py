@@ -39,6 +39,20 @@ def test_workers_are_listed_with_what_they_run_and_drained_by_the_beginning_of_t
             bench.do(drain_worker, DrainWorker(worker=nobody))
 
 
+def test_what_a_host_lacks_is_listed_as_long_as_it_holds(bench) -> None:
+    register(bench, "one-1")
+    assert bench.do(list_workers, ListWorkers()).workers[0].lacks == ()
+    lacks = {"secret_missing TOKEN": None, "checkout_unusable /srv/acme": bench.now + 300.0}
+    bench.use.database.run_sync(workers.say_lacks, "one-1", lacks)
+    both = ("checkout_unusable /srv/acme", "secret_missing TOKEN")
+    assert bench.do(list_workers, ListWorkers()).workers[0].lacks == both
+    bench.now += 300.0
+    bench.use.database.run_sync(workers.seen, "one-1", now=bench.now)
+    assert bench.do(list_workers, ListWorkers()).workers[0].lacks == ("secret_missing TOKEN",)
+    bench.now += 300.0
+    assert bench.do(list_workers, ListWorkers()).workers[0].lacks == ()
+
+
 def test_a_worker_that_went_away_long_ago_is_forgotten(bench) -> None:
     register(bench, "old-1")
     bench.use.database.run_sync(workers.forget, now=bench.now + 3600)
