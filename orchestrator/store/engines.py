@@ -4,6 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
@@ -29,6 +30,7 @@ after a quarter of an hour, or two hours. The server is asked for the same: who 
 LOCK_SECONDS: Final = 25
 """How long a lock is waited for on PostgreSQL: for longer than a host whose network is gone can hold it."""
 SQLITE_READERS: Final = 3
+_WHERE: Final = ("host", "port")
 _SYNCHRONOUS: Final = {"normal": "NORMAL", "full": "FULL"}
 
 
@@ -53,10 +55,13 @@ def parse(url: str, *, named: str = "database.url") -> URL:
 
 
 def place(url: URL) -> str:
-    """How messages name the database; never with its password."""
+    """How messages name the database: never with its password, and of its options only those that say where
+    it is, such as the directory of a unix socket."""
     if url.get_backend_name() == "sqlite":
         return str(file(url))
-    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+    where = urlencode({name: url.query[name] for name in _WHERE if name in url.query}, doseq=True, safe="/,")
+    server = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+    return f"{server}?{where}" if where else server
 
 
 def file(url: URL) -> Path:

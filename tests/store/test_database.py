@@ -290,6 +290,18 @@ def test_a_short_spelling_of_postgresql_is_understood() -> None:
     assert engines.parse("postgres://host/name").drivername == "postgresql+psycopg"
 
 
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("postgresql://u:pw@h:5433/name?sslmode=require", "postgresql://u:***@h:5433/name"),
+        ("postgresql://u@/name?host=/run/pg&port=5433", "postgresql://u@/name?host=/run/pg&port=5433"),
+        ("postgresql://u@/name?password=pw&passfile=p&host=/run/pg", "postgresql://u@/name?host=/run/pg"),
+    ],
+)
+def test_a_server_is_named_with_where_it_is_and_never_with_a_password(address: str, place: str) -> None:
+    assert engines.place(engines.parse(address)) == place
+
+
 # SQLite and the file system around it
 
 
