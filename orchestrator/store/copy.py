@@ -1,6 +1,7 @@
 """Every row of one database into another, empty one of either kind, compared before it counts."""
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -181,9 +182,13 @@ def _refuse_rows(tx: Connection, place: str) -> None:
         table.name for table in TABLES if tx.execute(select(table.primary_key.columns[0]).limit(1)).first()
     ]
     if used:
+        aside = ""
+        if tx.dialect.name == "sqlite":
+            old = f"mv {shlex.quote(place)} {shlex.quote(place + '.old')}"
+            aside = f", or put this file aside first (`{old}`, its -wal and -shm too if they are there)"
         raise Conflict(
             f"{place} is not empty: it has rows in {', '.join(used)}. Nothing was changed; name an empty "
-            f"database.",
+            f"database{aside}.",
             field="to",
         )
 

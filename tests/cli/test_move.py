@@ -86,6 +86,14 @@ def test_where_the_address_came_from_is_where_the_new_one_is_to_be(cli, tmp_path
     assert moved["set_in"] == str(tmp_path / "database__url")
 
 
+def test_a_file_of_an_earlier_move_is_refused_with_how_to_put_it_aside(cli, tmp_path: Path) -> None:
+    assert cli("project", "add", "acme").code == 0
+    old = tmp_path / "other.db"
+    assert cli("move", "--to", f"sqlite:///{old}").code == 0
+    again = cli("move", "--to", f"sqlite:///{old}")
+    assert (again.code, f"`mv {old} {old}.old`" in again.err) == (exit_codes.REFUSED, True)
+
+
 @pytest.mark.parametrize("to", ["nonsense", "mysql://localhost/x"])
 def test_the_new_address_is_looked_at_before_anything_else(cli, home: Path, to: str) -> None:
     assert cli("project", "add", "acme").code == 0
