@@ -123,5 +123,5 @@ def upcoming(found: tuple[Occurrence, ...]) -> Iterator[RenderableType]:
         return
     yield output.table(
         ("occurs", "makes its task (here)"),
-        ((one.local.replace("T", " "), times.shown(one.at) or "") for one in found),
+        ((one.local.replace("T", " "), times.with_offset(one.at)) for one in found),
     )

@@ -39,6 +39,11 @@ def shown(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def with_offset(at: float) -> str:
+    """Local time as ISO 8601 writes it, to compare with one of another zone."""
+    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
 def ago(at: float | None, *, now: float) -> str:
     """How long ago, in one unit, such as `5m`; a dash for never."""
     if at is None:

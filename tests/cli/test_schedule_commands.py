@@ -1,5 +1,8 @@
 """`orchestrator schedule`: from the first one to its removal, as a person types it."""
 
+import re
+from datetime import datetime
+
 import pytest
 
 from cli.conftest import Cli
@@ -36,6 +39,8 @@ def test_a_schedule_is_added_shown_changed_run_and_removed(cli: Cli, project: No
 def test_times_can_be_tried_before_anything_is_added(cli: Cli) -> None:
     found = cli("schedule", "preview", "--cron", "@daily", "--timezone", "Asia/Tokyo", "--count", "2")
     assert found.out.count("00:00:00+09:00") == 2
+    there, here = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S*", found.out.splitlines()[1])
+    assert datetime.fromisoformat(here) == datetime.fromisoformat(there)
     wrong = cli("schedule", "preview", "--cron", "0 25 * * *")
     assert wrong.code != 0
     assert "'25' is no hour" in wrong.err
