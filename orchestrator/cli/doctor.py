@@ -84,7 +84,9 @@ def _render(found: examining.Diagnosis) -> Iterator[RenderableType]:
     if found.ready:
         yield from output.steps("ready; start with", typed("up"), style="green")
     elif found.healthy:
-        yield output.text("sound, but not ready: there are no credentials.", "yellow")
+        yield output.text(
+            "sound; ready to rehearse, but not to work with a model without credentials.", "yellow"
+        )
         key = "export ANTHROPIC_API_KEY=..."
         yield from output.steps("To work with a model", key, typed("up"), style="yellow")
         yield from output.steps("To rehearse without one", typed("up --rehearse"), style="yellow")

@@ -105,9 +105,9 @@ def _credentials(host: Host) -> Finding:
     return Finding(
         subject=CREDENTIALS,
         verdict=Verdict.WARNING,
-        found="none: tasks are held until there are some",
-        advice="Set ANTHROPIC_API_KEY or `claude.api_key` and start the worker anew. Without, only a "
-        "rehearsal works: `orchestrator up --rehearse`.",
+        found="none: a worker that rehearses needs none; any other holds its tasks until there are some",
+        advice="To work with a model, set ANTHROPIC_API_KEY or `claude.api_key` and start the worker anew. "
+        "`make run` and `--rehearse` of `orchestrator up` and `orchestrator worker` rehearse.",
     )
 
 

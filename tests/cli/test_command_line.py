@@ -305,7 +305,8 @@ def test_the_doctor_says_what_is_missing_for_work_in_80_columns(cli, monkeypatch
     lines = cli("doctor").out.splitlines()
     # A command to be copied has its line to itself and is not broken, wherever the program lies.
     up = f"  {Path(sys.executable).parent.relative_to(Path.cwd())}/orchestrator up"
-    first = lines.index("sound, but not ready: there are no credentials.")
+    first = lines.index("sound; ready to rehearse, but not to work with a model without credentials.")
+    assert "a worker that rehearses needs none" in " ".join(" ".join(lines[:first]).split())
     assert max(map(len, lines[: first + 1])) <= 80
     assert lines[first + 1 :] == [
         "To work with a model:",
