@@ -1,7 +1,7 @@
 """`orchestrator limit set`, `list`."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 from rich.console import RenderableType
@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from orchestrator.cli import output
 from orchestrator.cli.session import call
 from orchestrator.commands import limits
+from orchestrator.commands.command import UNCHANGED, Unchanged
 from orchestrator.domain.limit import LimitScope
 
 _NAME = (
@@ -16,22 +17,32 @@ _NAME = (
     "id; the model; none for the instance."
 )
 
+_NoLimit = Literal["none"]
+
+Number = TypeVar("Number", int, float)
+
 
 def set_(
     scope: Annotated[LimitScope, Parameter(help="instance, host, profile or model.")],
     name: Annotated[str, Parameter(help=_NAME)] = "",
     *,
-    max_concurrent: Annotated[int | None, Parameter(help="Attempts at once, at most.")] = None,
-    budget: Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")] = None,
-    tokens: Annotated[int | None, Parameter(help="Tokens of a day (UTC) at most.")] = None,
+    max_concurrent: Annotated[
+        int | _NoLimit | None, Parameter(help="Attempts at once, at most; `none` takes the limit away.")
+    ] = None,
+    budget: Annotated[
+        float | _NoLimit | None, Parameter(help="Spend of a day (UTC) at most, in USD; of the instance.")
+    ] = None,
+    tokens: Annotated[
+        int | _NoLimit | None, Parameter(help="Tokens of a day (UTC) at most; of the instance.")
+    ] = None,
 ) -> None:
-    """Limit what runs at once or is spent a day, over all hosts; without numbers the limit is taken away."""
+    """Limit what runs at once or is spent a day, over all hosts; what is not given is lifted."""
     request = limits.SetLimit(
         scope=scope,
         name=name,
-        max_concurrent=max_concurrent,
-        budget_usd_per_day=budget,
-        budget_tokens_per_day=tokens,
+        max_concurrent=_given(max_concurrent),
+        budget_usd_per_day=_given(budget),
+        budget_tokens_per_day=_given(tokens),
     )
     output.show(call(limits.set_limit, request), _set)
 
@@ -39,6 +50,12 @@ def set_(
 def list_() -> None:
     """List the limits that hold over all hosts, and what counts against each now."""
     output.show(call(limits.list_limits, limits.ListLimits()), _listed)
+
+
+def _given(number: Number | _NoLimit | None) -> Number | Unchanged | None:
+    if number is None:
+        return UNCHANGED
+    return None if number == "none" else number
 
 
 def _set(done: limits.LimitSet) -> Iterator[RenderableType]:

@@ -1,10 +1,12 @@
 """Commands on limits that hold over all hosts."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.commands import checks
+from orchestrator.commands.command import UNCHANGED, Unchanged, changed
 from orchestrator.commands.encoding import OPTIONAL
 from orchestrator.commands.use import Use
 from orchestrator.domain.errors import InvalidInput
@@ -20,16 +22,17 @@ LISTED: Final = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetLimit:
-    """What is absent or null is no limit; with nothing else than scope and name the limit is taken away."""
+    """The whole limit anew: a number that is absent or null is no limit. At least one is given, so that
+    nothing is taken away by oversight; null for the only one takes the limit away."""
 
     scope: LimitScope
     name: str = ""
     """A host by its hostname, as `list_workers` shows it; a profile by its id; a model; empty for the
     instance."""
-    max_concurrent: int | None = None
-    budget_usd_per_day: float | None = None
+    max_concurrent: int | Unchanged | None = UNCHANGED
+    budget_usd_per_day: float | Unchanged | None = UNCHANGED
     """Of the instance only; a project has its own. Days are UTC."""
-    budget_tokens_per_day: int | None = None
+    budget_tokens_per_day: int | Unchanged | None = UNCHANGED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,17 +67,17 @@ class LimitList:
 
 async def set_limit(use: Use, request: SetLimit) -> LimitSet:
     """Limit what runs at once or is spent a day, over all hosts; attempts under way go on."""
-    limit = Limit(
-        scope=request.scope,
-        name=request.name,
+    numbers = changed(
         max_concurrent=request.max_concurrent,
         budget_usd_per_day=request.budget_usd_per_day,
         budget_tokens_per_day=request.budget_tokens_per_day,
     )
+    limit = Limit(scope=request.scope, name=request.name, **numbers)
     _check(limit)
+    if not numbers:
+        raise InvalidInput(_nothing_given(limit), field="max_concurrent")
     now = use.clock()
-    numbers = (limit.max_concurrent, limit.budget_usd_per_day, limit.budget_tokens_per_day)
-    limited = any(number is not None for number in numbers)
+    limited = any(number is not None for number in numbers.values())
 
     def write(tx: Transaction) -> tuple[str, ...]:
         limits.put(tx, limit, now=now)
@@ -125,6 +128,13 @@ def _warnings(tx: Transaction, limit: Limit, *, now: float) -> Iterator[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return (", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")) or "none"
+
+
+def _nothing_given(limit: Limit) -> str:
+    budgets = ", budget_usd_per_day (--budget) or budget_tokens_per_day (--tokens)"
+    options = "max_concurrent (--max-concurrent)" + (budgets if limit.scope is LimitScope.INSTANCE else "")
+    again = shlex.join(filter(None, ("orchestrator", "limit", "set", limit.scope, limit.name)))
+    return f"a limit of {limit.title} needs {options}; null takes it away: `{again} --max-concurrent none`"
 
 
 def _check(limit: Limit) -> None:

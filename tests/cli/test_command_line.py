@@ -333,3 +333,15 @@ def test_json_on_stdout_is_one_document_and_only_ascii(acme) -> None:
     ran = acme("task", "list", "--json")
     assert ran.out.isascii()
     assert json.loads(ran.out)["tasks"][0]["title"] == "grüße \u202e 日本"
+
+
+def test_a_limit_is_taken_away_by_saying_so_and_not_by_saying_nothing(cli) -> None:
+    assert cli("limit", "set", "profile", "reviewer", "--max-concurrent", "1").code == 0
+    nothing = cli("limit", "set", "profile", "reviewer")
+    assert (nothing.code, "limit set profile reviewer --max-concurrent none" in nothing.err) == (2, True)
+    assert cli("limit", "list", "--json").json["count"] == 1
+    assert (
+        "has no limit here any more"
+        in cli("limit", "set", "profile", "reviewer", "--max-concurrent", "none").out
+    )
+    assert cli("limit", "list", "--json").json["count"] == 0

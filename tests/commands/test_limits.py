@@ -31,7 +31,7 @@ def test_a_limit_is_set_counted_named_and_taken_away(bench) -> None:
     assert f"The limit of model {model}, 1 at once, is reached." in next(
         r.message for r in found if r.code == "model_limit"
     )
-    assert not bench.do(set_limit, SetLimit(scope=MODEL, name=model)).limited
+    assert not bench.do(set_limit, SetLimit(scope=MODEL, name=model, max_concurrent=None)).limited
     assert [row.scope for row in bench.do(list_limits, ListLimits()).limits] == [INSTANCE]
 
 
@@ -61,6 +61,15 @@ def test_a_provider_that_is_left_alone_is_named(bench) -> None:
     bench.use.database.run_sync(backoffs.store, {"claude@0123": told})
     found = bench.do(explain_task, NamedTask(task_id=waiting)).reasons
     assert "in 60 s" in next(reason.message for reason in found if reason.code == "provider")
+
+
+def test_a_limit_without_a_number_is_refused_and_stays(bench) -> None:
+    bench.do(set_limit, SetLimit(scope=MODEL, name="m", max_concurrent=1))
+    with pytest.raises(InvalidInput, match=r"needs max_concurrent .* model m --max-concurrent none"):
+        bench.do(set_limit, SetLimit(scope=MODEL, name="m"))
+    with pytest.raises(InvalidInput, match=r"--budget.*--tokens.*set instance --max-concurrent none"):
+        bench.do(set_limit, SetLimit(scope=INSTANCE))
+    assert [row.max_concurrent for row in bench.do(list_limits, ListLimits()).limits] == [1]
 
 
 @pytest.mark.parametrize(
