@@ -63,6 +63,7 @@ def among(tx: Connection, ids: Iterable[str]) -> Any:
     return list(ids) if tx.dialect.name == "postgresql" else json.dumps(list(ids))
 
 
+SKIP_LOCKED: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
 AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql": "= ANY(:ids)"}
 
 # The same as CLAIMABLE, in words that no index fits: the rows are found by their ids, and SQLite would rather
@@ -70,10 +71,10 @@ AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql"
 _STILL_CLAIMABLE: Final = "state || '' = 'READY' AND hold IS NULL AND run_at IS NULL"
 
 
-def _claim(dialect: str) -> ReturningUpdate[Any]:
+def _claim(ids: str) -> ReturningUpdate[Any]:
     return (
         update(tasks)
-        .where(text(f"id {AMONG[dialect]}"), text(_STILL_CLAIMABLE))
+        .where(text(f"id {ids}"), text(_STILL_CLAIMABLE))
         .values(
             state=TaskState.ASSIGNED.value,
             attempt=tasks.c.attempt + 1,
@@ -98,9 +99,9 @@ _OPEN: Final = Prepared(
 )
 
 
-def _claim_and_open() -> Select[Any]:
+def _claim_and_open(ids: str) -> Select[Any]:
     """The claim and its attempts in one round trip, which only PostgreSQL can say."""
-    taken = _claim("postgresql").cte("taken")
+    taken = _claim(ids).cte("taken")
     names = [column(name, Text) for name in _PLACES]
     given = sql.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(*names)
     places = given.render_derived(name="r", with_types=True)
@@ -120,7 +121,11 @@ def _claim_and_open() -> Select[Any]:
     return select(*(taken.c[name] for name in NAMES)).add_cte(opened.cte("opened"))
 
 
-_TAKE: Final = Prepared({"sqlite": _claim("sqlite"), "postgresql": _claim_and_open()})
+_FREE: Final = "= ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(:ids) FOR UPDATE SKIP LOCKED))"
+_TAKE: Final = {
+    kept: Prepared({"sqlite": _claim(AMONG["sqlite"]), "postgresql": _claim_and_open(ids)})
+    for kept, ids in {True: AMONG["postgresql"], False: _FREE}.items()
+}
 
 
 def claim(
@@ -131,17 +136,19 @@ def claim(
     now: float,
     lease_seconds: float,
     places: Mapping[str, Place] = MappingProxyType({}),
+    kept: bool = True,
 ) -> list[Claim]:
     """Take these tasks, as many as can still be taken; each gets its next attempt and a lease. `places` says
-    by task what the attempt counts against."""
+    by task what the attempt counts against. `kept` says that this transaction keeps them from others already;
+    where it does not, those that another has in hand are passed over, and not waited for."""
     if not ids:
         return []
     values = {"ids": among(tx, ids), "worker": worker, "until": now + lease_seconds, "now": now}
     if tx.dialect.name == "postgresql":
         rows = parameter(_place(task_id, places.get(task_id)) for task_id in ids)
-        taken = [task_read(row) for row in _TAKE.rows(tx, {**values, "rows": rows})]
+        taken = [task_read(row) for row in _TAKE[kept].rows(tx, {**values, "rows": rows})]
     else:
-        taken = [task_read(row) for row in _TAKE.rows(tx, values)]
+        taken = [task_read(row) for row in _TAKE[kept].rows(tx, values)]
         rows = parameter(_place(task.id, places.get(task.id)) for task in taken)
         _OPEN.rows(tx, {"rows": rows, "worker": worker, "now": now})
     place = {task_id: index for index, task_id in enumerate(ids)}
@@ -275,7 +282,6 @@ _UNMET: Final = (
     "EXISTS (SELECT 1 FROM task_dependencies d JOIN tasks n ON n.id = d.depends_on "
     "WHERE d.task_id = tasks.id AND n.state <> 'COMPLETED')"
 )
-SKIP_LOCKED: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
 """Rows that another worker is just taking are passed over, not waited for; SQLite has one writer."""
 _WAKE: Final = {
     dialect: text(

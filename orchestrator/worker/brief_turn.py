@@ -66,6 +66,7 @@ def brief_turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | N
         now=now,
         lease_seconds=order.lease_seconds,
         places={task.id: place_of(task, facts, order.host) for task in admitted if task.id in slot_of},
+        kept=False,
     )
     if slot_of and not claims:
         return None

@@ -54,6 +54,7 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
         now=(clock or queue.clock)(tx) if may_have_waited else now,
         lease_seconds=order.lease_seconds,
         places=decided.places,
+        kept=order.keeping,
     )
     taken = tuple((claim, slot_of[claim.task.id]) for claim in claims)
     return replace(turned, claims=taken, held=decided.held + len(slot_of) - len(taken))

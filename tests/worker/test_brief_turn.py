@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -17,7 +18,7 @@ from orchestrator.domain.task import NewTask
 from orchestrator.store import attempts, limits, projects, tasks
 from orchestrator.store.database import Database, Transaction, open_database
 from orchestrator.worker.admission import Hold, Key, Verdict
-from orchestrator.worker.basis import Counsel, Order
+from orchestrator.worker.basis import Counsel, Order, Turned
 from orchestrator.worker.brief_turn import brief_turn
 from orchestrator.worker.standing import Rules
 from orchestrator.worker.turn import turn
@@ -127,6 +128,23 @@ def test_workers_that_look_at_once_never_take_the_same_and_leave_none(postgres_u
         ask(hosts[0], *ids)
         found = asyncio.run(together(hosts))
     assert sorted(chain.from_iterable(found)) == ids
+
+
+@pytest.mark.postgres
+def test_what_another_has_in_hand_keeps_nobody_from_the_rest(postgres_url: str) -> None:
+    """A host whose network is gone may have it for 20 seconds."""
+
+    async def beside(database: Database) -> Turned | None:
+        async with asyncio.timeout(10):
+            return await database.apart(brief_turn, order(slots=2), counsel())
+
+    with open_database(postgres_url) as database, psycopg.connect(postgres_url) as other:
+        make(database)
+        ask(database, "a", "b")
+        other.execute("SELECT id FROM tasks WHERE id = 'a' FOR UPDATE")
+        turned = asyncio.run(beside(database))
+    assert turned is not None
+    assert [claim.task.id for claim, _slot in turned.claims] == ["b"]
 
 
 def test_a_task_that_an_agent_asked_for_is_left_to_a_whole_turn(database: Database) -> None:
