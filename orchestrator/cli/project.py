@@ -141,7 +141,9 @@ def _bounds(tokens: int | None, requires: list[str] | None) -> dict[str, Any]:
 
 
 def _created(done: projects.ProjectCreated) -> Iterator[RenderableType]:
-    yield output.text(f"project {done.created} created, checkout: {done.checkout}")
+    # Where the repository is not there, the warning says what its checkout is taken to be.
+    checkout = "" if done.warnings else f", checkout: {done.checkout}"
+    yield output.text(f"project {done.created} created{checkout}")
     yield from output.warnings(done.warnings)
     yield output.hint("ask for a task", typed(f"task add --project {done.created} 'what to do'"))
 

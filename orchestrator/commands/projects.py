@@ -1,5 +1,6 @@
 """Commands on projects: create, edit, look, pause."""
 
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,10 @@ async def create_project(use: Use, request: CreateProject) -> ProjectCreated:
 
     await use.database.run(write)
     return ProjectCreated(
-        created=wanted.id, name=wanted.name, checkout=wanted.checkout, warnings=_warnings(wanted)
+        created=wanted.id,
+        name=wanted.name,
+        checkout=wanted.checkout,
+        warnings=_warnings(wanted, assumed=request.checkout is None),
     )
 
 
@@ -162,7 +166,11 @@ async def edit_project(use: Use, request: EditProject) -> ProjectUpdated:
         return project
 
     project = await use.database.run(write)
-    return ProjectUpdated(updated=project.id, fields=tuple(sorted(fields)), warnings=_warnings(project))
+    return ProjectUpdated(
+        updated=project.id,
+        fields=tuple(sorted(fields)),
+        warnings=_warnings(project, assumed="repository" in fields and request.checkout is UNCHANGED),
+    )
 
 
 async def get_project(use: Use, request: NamedProject) -> ProjectDetails:
@@ -266,10 +274,17 @@ def _check(project: Project) -> None:
         )
 
 
-def _warnings(project: Project) -> tuple[str, ...]:
-    if project.repository is not None and not Path(project.repository).is_dir():
-        return (f"{project.repository} is not a directory on this host",)
-    return ()
+def _warnings(project: Project, *, assumed: bool) -> tuple[str, ...]:
+    """Of a repository that is not here; with `assumed`, what suits it could not be looked up."""
+    if project.repository is None or Path(project.repository).is_dir():
+        return ()
+    said = f"{project.repository} is not a directory on this host"
+    if not assumed:
+        return (said,)
+    again = shlex.join(("orchestrator", "project", "edit", project.id, "--repository", project.repository))
+    return (
+        f"{said}, so checkout `{project.checkout}` is only assumed; once it is there, `{again}` looks again",
+    )
 
 
 def _event(kind: str, project_id: str, now: float, **data: Any) -> Event:

@@ -212,6 +212,12 @@ def test_projects_are_changed_paused_and_shown(acme, tmp_path: Path) -> None:
     assert "acme" in acme("project", "list").out
 
 
+def test_no_checkout_is_claimed_of_a_repository_that_is_not_there(cli, tmp_path: Path) -> None:
+    added = cli("project", "add", "later", "--repository", str(tmp_path / "later"))
+    first, second, *_ = added.out.splitlines()
+    assert (first, "`directory` is only assumed" in second) == ("project later created", True)
+
+
 def test_profiles_are_listed_shown_and_previewed(acme) -> None:
     assert "reviewer" in acme("profile", "list").out
     assert "Read, Grep, Glob" in acme("profile", "show", "reviewer").out

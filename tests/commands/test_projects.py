@@ -46,8 +46,18 @@ def test_a_repository_is_kept_in_one_spelling_since_projects_that_share_one_take
 
 
 def test_a_repository_that_is_not_there_is_a_warning(bench, tmp_path: Path) -> None:
-    done = bench.do(create_project, CreateProject(id="acme", repository=str(tmp_path / "later")))
-    assert done.warnings == (f"{tmp_path / 'later'} is not a directory on this host",)
+    later = tmp_path / "later"
+    absent = f"{later} is not a directory on this host"
+    done = bench.do(create_project, CreateProject(id="acme", repository=str(later)))
+    again = f"`orchestrator project edit acme --repository {later}` looks again"
+    assert done.warnings == (f"{absent}, so checkout `directory` is only assumed; once it is there, {again}",)
+    asked = CreateProject(id="zeta", repository=str(later), checkout=CheckoutKind.WORKTREE)
+    assert bench.do(create_project, asked).warnings == (absent,)
+    (later / ".git").mkdir(parents=True)
+    assert bench.do(edit_project, EditProject(project_id="acme", repository=str(later))).warnings == ()
+    found = bench.database.read_sync(projects.get, "acme")
+    assert found is not None
+    assert found.checkout is CheckoutKind.WORKTREE
 
 
 @pytest.mark.parametrize(
