@@ -36,7 +36,7 @@ def set_(
         int | _NoLimit | None, Parameter(help="Tokens of a day (UTC) at most; of the instance.")
     ] = None,
 ) -> None:
-    """Limit what runs at once or is spent a day, over all hosts; what is not given is lifted."""
+    """Limit what runs at once or is spent a day, over all hosts; what is not given stays."""
     request = limits.SetLimit(
         scope=scope,
         name=name,

@@ -82,9 +82,7 @@ GROUPS: Final[dict[str, tuple[str, dict[str, Entry]]]] = {
     "limit": (
         "Limit what runs at once and is spent a day, over all hosts.",
         {
-            "set": Entry(
-                "limit:set_", "Limit instance, host, profile or model; what is not given is lifted."
-            ),
+            "set": Entry("limit:set_", "Limit instance, host, profile or model; what is not given stays."),
             "list": Entry("limit:list_", "List the limits, and what counts against each now."),
         },
     ),

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from orchestrator.commands import checks
@@ -22,8 +22,7 @@ LISTED: Final = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetLimit:
-    """The whole limit anew: a number that is absent or null is no limit. At least one is given, so that
-    nothing is taken away by oversight; null for the only one takes the limit away."""
+    """A number that is absent stays as it is, and null takes it away; at least one is given."""
 
     scope: LimitScope
     name: str = ""
@@ -72,21 +71,23 @@ async def set_limit(use: Use, request: SetLimit) -> LimitSet:
         budget_usd_per_day=request.budget_usd_per_day,
         budget_tokens_per_day=request.budget_tokens_per_day,
     )
-    limit = Limit(scope=request.scope, name=request.name, **numbers)
-    _check(limit)
+    wanted = Limit(scope=request.scope, name=request.name, **numbers)
+    _check(wanted)
     if not numbers:
-        raise InvalidInput(_nothing_given(limit), field="max_concurrent")
+        raise InvalidInput(_nothing_given(wanted), field="max_concurrent")
     now = use.clock()
-    limited = any(number is not None for number in numbers.values())
 
-    def write(tx: Transaction) -> tuple[str, ...]:
+    def write(tx: Transaction) -> LimitSet:
+        known = next((one for one in limits.list_limits(tx) if one.use == wanted.use), wanted)
+        limit = replace(known, **numbers)
         limits.put(tx, limit, now=now)
+        limited = limit != Limit(scope=limit.scope, name=limit.name)
         data = {"scope": limit.scope.value, "name": limit.name, "limited": limited}
         events.append(tx, Event(kind="limit.set", subject=f"limit/{limit.scope}", at=now, data=data))
-        return tuple(_warnings(tx, limit, now=now)) if limited else ()
+        warnings = tuple(_warnings(tx, limit, now=now)) if limited else ()
+        return LimitSet(scope=limit.scope, name=limit.name, limited=limited, warnings=warnings)
 
-    warnings = await use.database.run(write)
-    return LimitSet(scope=limit.scope, name=limit.name, limited=limited, warnings=warnings)
+    return await use.database.run(write)
 
 
 async def list_limits(use: Use, request: ListLimits) -> LimitList:

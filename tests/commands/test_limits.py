@@ -72,6 +72,19 @@ def test_a_limit_without_a_number_is_refused_and_stays(bench) -> None:
     assert [row.max_concurrent for row in bench.do(list_limits, ListLimits()).limits] == [1]
 
 
+def test_what_is_not_mentioned_stays_until_it_is_taken_away_itself(bench) -> None:
+    def now(**numbers: object) -> list[tuple[int | None, float | None, int | None]]:
+        bench.do(set_limit, SetLimit(scope=INSTANCE, **numbers))
+        rows = bench.do(list_limits, ListLimits()).limits
+        return [(one.max_concurrent, one.budget_usd_per_day, one.budget_tokens_per_day) for one in rows]
+
+    assert now(budget_usd_per_day=5.0) == [(None, 5.0, None)]
+    assert now(max_concurrent=8) == [(8, 5.0, None)]
+    assert now(budget_tokens_per_day=100, budget_usd_per_day=None) == [(8, None, 100)]
+    assert now(max_concurrent=None) == [(None, None, 100)]
+    assert now(budget_tokens_per_day=None) == []
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
