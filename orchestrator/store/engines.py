@@ -83,7 +83,8 @@ def postgresql(url: URL, *, apart: bool = False) -> Engine:
     given = url.query.get("options")
     return create_engine(
         url.difference_update_query(["options"]),
-        **({"isolation_level": "AUTOCOMMIT"} if apart else {}),
+        # Nothing is ever left to be rolled back.
+        **({"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if apart else {}),
         pool_size=1 if apart else POSTGRES_THREADS,
         max_overflow=0,
         connect_args={

@@ -147,10 +147,14 @@ def waiting_of(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tu
 
 
 def snapshot_of(
-    order: Order, looked: Looked, spent: Mapping[str, Spent], rooms: Mapping[Use, int]
+    order: Order,
+    looked: Looked,
+    spent: Mapping[str, Spent],
+    rooms: Mapping[Use, int],
+    waiting: tuple[Waiting, ...] = (),
 ) -> Snapshot:
     return Snapshot(
-        waiting=(),
+        waiting=waiting,
         rooms=rooms,
         shares={
             project: share(

@@ -46,8 +46,8 @@ def brief_turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | N
     if looked.due is not None and looked.due <= now:
         return None
     rules = counsel.rules(tx, now, order.heard, looked.rules)
-    turned = Turned(at=now, recorded=(), claims=(), due=looked.due, backoffs=rules.backoffs)
-    turned = replace(turned, seen=len(looked.candidates))
+    seen, backoffs = len(looked.candidates), rules.backoffs
+    turned = Turned(at=now, recorded=(), claims=(), seen=seen, due=looked.due, backoffs=backoffs)
     if not looked.candidates:
         return turned
     if rules.limits or any(one.exclusive or one.budgeted for one in limits.values()):
@@ -57,7 +57,7 @@ def brief_turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | N
     admitted, holds = admissible(looked.candidates, facts)
     if holds or counsel.elsewhere(tx, admitted, facts) or any(task.by_agent for task in admitted):
         return None
-    snapshot = replace(snapshot_of(order, looked, {}, {}), waiting=waiting_of(admitted, {}))
+    snapshot = snapshot_of(order, looked, {}, {}, waiting=waiting_of(admitted, {}))
     slot_of = dict(fairness.schedule(snapshot))
     claims = queue.claim(
         tx,

@@ -34,8 +34,8 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
     looked = _look(tx, order, clock)
     now, candidates, limits = looked.at, looked.candidates, looked.limits
     rules = counsel.rules(tx, now, order.heard, looked.rules)
-    turned = Turned(at=now, recorded=recorded, claims=(), due=looked.due, backoffs=rules.backoffs)
-    turned = replace(turned, seen=len(candidates))
+    seen, backoffs = len(candidates), rules.backoffs
+    turned = Turned(at=now, recorded=recorded, claims=(), seen=seen, due=looked.due, backoffs=backoffs)
     if not candidates:
         return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
