@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from orchestrator.harness.process import MARKER, Containment, ProcessIdentity, end_leftovers
-from orchestrator.harness.process.leftovers import identify
+from orchestrator.harness.process.leftovers import identify, look_up
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = "orchestrator.harness.process"
@@ -109,6 +109,9 @@ def test_a_killed_worker_takes_everything_along(
     worker.wait(60)
     worker.stdout.close()
     assert lab.until(lambda: not lab.pids_of(sleeper) and not lab.pids_of(place[1]))
+    assert lab.until(lambda: (left := look_up(identity.pid)) is None or not left.alive), (
+        "who held them ends last"
+    )
     assert end_leftovers([identity]) == []
 
 
