@@ -9,8 +9,7 @@ from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.lack import lacked, needs
 from orchestrator.domain.limit import Limit, LimitScope, Place, count
 from orchestrator.domain.profile import EffectiveProfile
-from orchestrator.domain.secret import references
-from orchestrator.domain.selection import select_servers
+from orchestrator.domain.selection import required_secrets, select_servers
 from orchestrator.store import backoffs, budgets, limits, tasks, workers
 from orchestrator.store.database import Transaction
 from orchestrator.store.workers import Worker
@@ -32,9 +31,10 @@ def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) 
     ]
     backoff = max(told, key=lambda one: one.until, default=None)
     missed = _missed(alive, facts, effective, catalog, now)
-    able = [one for one in alive if not missed[one.host] and _fits(one, facts)]
+    required = {*facts.task.requires, *facts.project.requires}
+    able = [one for one in alive if not missed[one.host] and one.carries(required)]
     return replace(
-        _with_slots(tx, facts, able) if any(missed.values()) and able else facts,
+        with_slots(tx, facts, able) if any(missed.values()) and able else facts,
         full=_full(tx, places, now),
         backoff=backoff.message if backoff else None,
         backoff_until=backoff.until if backoff else None,
@@ -42,12 +42,8 @@ def over_all_hosts(tx: Transaction, facts: Facts, catalog: Catalog, now: float) 
     )
 
 
-def _fits(worker: Worker, facts: Facts) -> bool:
-    return {*facts.task.requires, *facts.project.requires} <= set(worker.labels)
-
-
-def _with_slots(tx: Transaction, facts: Facts, able: Sequence[Worker]) -> Facts:
-    """Only the slots that it could have."""
+def with_slots(tx: Transaction, facts: Facts, able: Sequence[Worker]) -> Facts:
+    """The facts with the slots of those workers that may take the task, and no others."""
     busy = tasks.count_claimed(tx, workers=[one.id for one in able])
     return replace(facts, slots=sum(one.slots for one in able), busy=busy)
 
@@ -56,13 +52,12 @@ def _missed(
     alive: Sequence[Worker], facts: Facts, effective: EffectiveProfile, catalog: Catalog, now: float
 ) -> Mapping[str, Sequence[str]]:
     """By host, what it said to lack of what the task needs."""
-    servers = select_servers(effective.mcp_servers, catalog).servers
-    required = [one for one in servers if one.name not in effective.optional_servers]
+    selection = select_servers(effective.mcp_servers, catalog)
     wanted = needs(
         facts.task.id,
         checkout=facts.project.checkout,
         repository=facts.project.repository,
-        secrets={name for one in required for name in references(one)},
+        secrets=required_secrets(selection, effective.optional_servers),
     )
     return {one.host: lacked(wanted, one.lacks, now=now) for one in alive}
 

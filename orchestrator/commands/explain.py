@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.commands.encoding import OPTIONAL
-from orchestrator.commands.everywhere import over_all_hosts
+from orchestrator.commands.everywhere import over_all_hosts, with_slots
 from orchestrator.commands.tasks import NamedTask, known_task
 from orchestrator.commands.use import Use
 from orchestrator.commands.waiting import Facts, Reason, reasons
@@ -108,9 +108,9 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         id=task.project_id, name=task.project_id, created_at=now, updated_at=now
     )
     alive = workers.alive(tx, now=now)
-    fit = [one for one in alive if {*task.requires, *project.requires} <= set(one.labels)]
+    fit = [one for one in alive if one.carries({*task.requires, *project.requires})]
     spent = spending.of_project(tx, task.project_id, since=now - now % DAY)
-    return Facts(
+    facts = Facts(
         task=task,
         project=project,
         unmet=tuple(tasks.unmet_dependencies(tx, task.id)),
@@ -120,9 +120,8 @@ def _facts(tx: Transaction, task: Task, now: float) -> Facts:
         spent_tokens=spent.tokens,
         fleet=tuple(frozenset(one.labels) for one in alive),
         workers=len(alive),
-        slots=sum(one.slots for one in fit),
-        busy=tasks.count_claimed(tx, workers=[one.id for one in fit]),
     )
+    return with_slots(tx, facts, fit)
 
 
 def _refused(tx: Transaction, task: Task, resolved: Resolved, now: float) -> Task | None:

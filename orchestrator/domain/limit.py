@@ -36,6 +36,11 @@ class Limit:
         """The limit for people."""
         return "the instance" if self.scope is LimitScope.INSTANCE else f"{self.scope} {self.name}"
 
+    @property
+    def budgeted(self) -> bool:
+        """Whether what is spent in a day is counted."""
+        return self.budget_usd_per_day is not None or self.budget_tokens_per_day is not None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:

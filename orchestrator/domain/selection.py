@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain.catalog import Catalog
 from orchestrator.domain.mcp import McpServer
-from orchestrator.domain.secret import missing
+from orchestrator.domain.secret import missing, references
 from orchestrator.domain.tools import EMBEDDED_PREFIX, EMBEDDED_SERVER, mcp_name
 
 
@@ -63,6 +63,17 @@ def select_servers(names: Iterable[str], catalog: Catalog) -> Selection:
         warnings=tuple(warnings),
         embedded=EMBEDDED_SERVER in wanted,
     )
+
+
+def required_servers(selection: Selection, optional: Collection[str]) -> list[McpServer]:
+    """Those without which nothing starts."""
+    return [server for server in selection.servers if server.name not in optional]
+
+
+def required_secrets(selection: Selection, optional: Collection[str]) -> frozenset[str]:
+    """Names of the secrets that its servers refer to which are not optional."""
+    servers = required_servers(selection, optional)
+    return frozenset(name for server in servers for name in references(server))
 
 
 def without_optional(

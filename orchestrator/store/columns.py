@@ -33,9 +33,7 @@ class Json(TypeDecorator[Any]):
         return None if value is None else dumps(value)
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
-        if value == "{}":  # as nearly all are where documents are optional
-            return {}
-        return None if value is None else json.loads(value)
+        return None if value is None else document(value)
 
 
 class Names(TypeDecorator[tuple[str, ...]]):
@@ -48,7 +46,17 @@ class Names(TypeDecorator[tuple[str, ...]]):
         return dumps(sorted(set(value))) if value else None
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
-        return () if value is None else tuple(json.loads(value))
+        return names(value)
+
+
+def document(value: str) -> Any:
+    """What `Json` keeps, from its text."""
+    return {} if value == "{}" else json.loads(value)  # as nearly all are where documents are optional
+
+
+def names(value: str | None) -> tuple[str, ...]:
+    """What `Names` keeps, from its text."""
+    return () if value is None else tuple(json.loads(value))
 
 
 class Prose(TypeDecorator[str]):

@@ -1,7 +1,6 @@
 """What each project has running, had lately and may have: the numbers that fairness is decided from."""
 # ruff: noqa: S608 - every piece of the statements below is a constant of this package; values are parameters.
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from orchestrator.domain.project import CheckoutKind
+from orchestrator.store.columns import names
 from orchestrator.store.queue import AMONG, among
 
 DAY: Final = 86400.0
@@ -109,7 +109,7 @@ def limits_of(row: Mapping[Any, Any]) -> Limits:
         budget_usd_per_day=row["budget_usd_per_day"],
         checkout=CheckoutKind(row["checkout"]),
         repository=row["repository"],
-        requires=tuple(json.loads(row["requires"])) if row["requires"] else (),
+        requires=names(row["requires"]),
         budget_tokens_per_day=row["budget_tokens_per_day"],
     )
 

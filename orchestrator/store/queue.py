@@ -64,6 +64,7 @@ def among(tx: Connection, ids: Iterable[str]) -> Any:
 
 
 SKIP_LOCKED: Final = {"sqlite": "", "postgresql": "FOR UPDATE SKIP LOCKED"}
+"""Rows that another worker is just taking are passed over, not waited for; SQLite has one writer."""
 AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql": "= ANY(:ids)"}
 
 # The same as CLAIMABLE, in words that no index fits: the rows are found by their ids, and SQLite would rather
@@ -282,7 +283,6 @@ _UNMET: Final = (
     "EXISTS (SELECT 1 FROM task_dependencies d JOIN tasks n ON n.id = d.depends_on "
     "WHERE d.task_id = tasks.id AND n.state <> 'COMPLETED')"
 )
-"""Rows that another worker is just taking are passed over, not waited for; SQLite has one writer."""
 _WAKE: Final = {
     dialect: text(
         f"UPDATE tasks SET run_at = NULL, updated_at = :now, "

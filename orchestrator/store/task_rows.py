@@ -1,6 +1,5 @@
 """A task as a row, and a row as a task."""
 
-import json
 from dataclasses import fields
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.event import Event
 from orchestrator.domain.task import Task, TaskState
+from orchestrator.store.columns import document, names
 from orchestrator.store.outbox import Topic, announce, mark_changed
 from orchestrator.store.tables import tasks
 
@@ -28,8 +28,8 @@ def task_read(row: tuple[Any, ...]) -> Task:
     """A task from a row that the driver gave, past the types of its columns."""
     values = dict(zip(NAMES, row, strict=True))
     values["state"] = TaskState(values["state"])
-    values["labels"] = json.loads(values["labels"])
-    values["requires"] = tuple(json.loads(values["requires"])) if values["requires"] else ()
+    values["labels"] = document(values["labels"])
+    values["requires"] = names(values["requires"])
     values["cancel_requested"] = bool(values["cancel_requested"])
     return Task(**values)
 

@@ -1,6 +1,5 @@
 """Who waits: everything a turn decides from in one look, without a step through the backlog."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store import load
+from orchestrator.store.columns import names
 from orchestrator.store.conditions import CLAIMABLE, DEMANDING, HELD, WAITING
 from orchestrator.store.load import LIMITED, RUNNING, Limits, Running, limits_of, running_of
 from orchestrator.store.prepared import Prepared
@@ -89,8 +89,8 @@ def _rows(kind: str, **values: str) -> str:
     return "SELECT " + ", ".join(given.get(name, "NULL") for name in _NAMES)
 
 
-def _from(alias: str, names: Collection[str]) -> dict[str, str]:
-    return {name: f"{alias}.{name}" for name in names}
+def _from(alias: str, columns: Collection[str]) -> dict[str, str]:
+    return {name: f"{alias}.{name}" for name in columns}
 
 
 def indexed_by(dialect: str, index: str) -> str:
@@ -162,7 +162,7 @@ def look(
         found[row[0]].append(row if row[0] == "task" else dict(zip(_NAMES, row, strict=True)))
     candidates = [candidate(row[1:]) for row in found["task"]]
     for row in found["demand"]:
-        if set(json.loads(row["requires"])) <= set(labels):
+        if set(names(row["requires"])) <= set(labels):
             some = _DEMANDING[keeping].rows(tx, {"most": most, "requires": row["requires"]})
             candidates += [candidate(one[1:], requires=row["requires"]) for one in some]
     now = clock(tx) if clock else next((row["created_at"] for row in found["now"]), time.time())

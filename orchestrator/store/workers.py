@@ -1,6 +1,6 @@
 """Workers: who is there, and how many attempts they can have at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -36,6 +36,10 @@ class Worker:
     """When the turn of its loop began that had not come to an end by its last heartbeat."""
     lacks: Lacks = field(default_factory=dict)
     """What its host cannot offer, and others may."""
+
+    def carries(self, required: Collection[str]) -> bool:
+        """Whether it has all these labels."""
+        return set(required) <= set(self.labels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -132,7 +132,7 @@ class Elsewhere:
         return replace(hold, message=told, until=min([now + self._recheck_seconds, *ends]))
 
     def _fit(self, alive: Sequence[Worker], required: Collection[str]) -> list[Worker]:
-        return [one for one in alive if one.host != self._host and set(required) <= set(one.labels)]
+        return [one for one in alive if one.host != self._host and one.carries(required)]
 
 
 def _secretless(task: Candidate, facts: Facts) -> bool:

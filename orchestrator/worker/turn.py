@@ -76,8 +76,7 @@ def _look(tx: Transaction, order: Order, clock: Clock | None) -> Looked:
 
 def _budgeted(rules: Rules, limits: Mapping[str, Limits]) -> bool:
     """Whether there is anything to count for."""
-    over_all = [(one.budget_usd_per_day, one.budget_tokens_per_day) for one in rules.limits]
-    return any(budget != (None, None) for budget in over_all) or any(one.budgeted for one in limits.values())
+    return any(one.budgeted for one in rules.limits) or any(one.budgeted for one in limits.values())
 
 
 def _all_spent(rules: Rules, spent: Mapping[str, Spent]) -> bool:

@@ -8,8 +8,7 @@ from orchestrator.domain.cascade import Refusal, resolve
 from orchestrator.domain.catalog import Ceiling
 from orchestrator.domain.confinement import resolve_for
 from orchestrator.domain.profile import EffectiveProfile
-from orchestrator.domain.secret import references
-from orchestrator.domain.selection import select_servers
+from orchestrator.domain.selection import required_secrets, required_servers, select_servers
 from orchestrator.store import attempts, profiles, tasks
 from orchestrator.store.database import Transaction
 from orchestrator.worker.admission import Key, Verdict
@@ -74,8 +73,7 @@ class Verdicts:
         selected = select_servers(effective.mcp_servers, catalog)
         optional = effective.optional_servers
         undefined = [name for name in selected.missing if name not in optional]
-        required = [server for server in selected.servers if server.name not in optional]
-        secrets = frozenset(name for server in required for name in references(server))
+        required, secrets = required_servers(selected, optional), required_secrets(selected, optional)
         held = unstartable(resolved.profile_id, undefined, required, self._lacking)
         if held is not None:
             return Verdict(reason=held.reason, message=held.message, secrets=secrets)

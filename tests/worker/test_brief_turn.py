@@ -32,13 +32,13 @@ AWAY = Backoff(reason="rate_limited", message="Slow down.", until=NOW + 9)
 def ask(database: Database, *ids: str, **fields: object) -> None:
     """Tasks of the project `acme`."""
     for task_id in ids:
-        wanted = NewTask(project_id="acme", title="T", prompt="Do it.", **fields)  # type: ignore[arg-type]
+        wanted = NewTask(project_id="acme", title="T", prompt="Do it.", **fields)  # type: ignore[arg-type]  # as told
         database.run_sync(tasks.create, wanted, task_id=task_id, now=1.0)
 
 
 def make(database: Database, **fields: object) -> None:
     project = Project(id="acme", name="Acme", created_at=1.0, updated_at=1.0)
-    database.run_sync(projects.create, replace(project, **fields))  # type: ignore[arg-type]
+    database.run_sync(projects.create, replace(project, **fields))  # type: ignore[arg-type]  # as told
 
 
 def taken(database: Database, brought: Order, told: Counsel | None = None) -> list[str] | None:
