@@ -1,11 +1,13 @@
 """Turns of the queue without a worker around them: what one brings, and whom it asks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchestrator.domain.candidate import Candidate
 from orchestrator.store.database import Transaction
+from orchestrator.store.prepared import Prepared, Rows
+from orchestrator.store.wake import Listener
 from orchestrator.worker.admission import Key, Verdict
 from orchestrator.worker.basis import Counsel, Order
 from orchestrator.worker.standing import Rules
@@ -46,3 +48,14 @@ def counsel(rules: Rules | None = None) -> Counsel:
     return Counsel(
         judge=as_named, rules=lambda _tx, _now, _heard, _version: rules or Rules(), spent=lambda _tx, _now: {}
     )
+
+
+class Asking(Listener):
+    """Asks in a transaction of the database itself, which `run` runs, and not on a line of its own."""
+
+    def __init__(self, run: Callable[..., Rows | None]) -> None:
+        super().__init__()
+        self._run = run
+
+    async def ask(self, statement: Prepared, values: Mapping[str, Any]) -> Rows | None:
+        return self._run(statement.rows, values)

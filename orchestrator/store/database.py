@@ -42,13 +42,11 @@ class Database:
         bell: Bell,
         threads: int,
         reading: int = 0,
-        apart: Engine | None = None,
     ) -> None:
         self.place = place
         self.dialect = writers.dialect.name
         self._writers = writers
         self._readers = readers
-        self._alone = apart
         self._bell = bell
         self._write_threads = ThreadPoolExecutor(threads, thread_name_prefix="database")
         self._read_threads = (
@@ -66,15 +64,6 @@ class Database:
         effect but in the database. A cancelled call has either not happened or has ended when it raises.
         """
         return await _finished(self._write_threads.submit(self._retried, self._transact, work, args, kwargs))
-
-    async def apart(
-        self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run `work(tx, ...)` with each statement in a transaction of its own, two round trips less; where
-        there are none, as `run` does. Only its last one may write, and it announces nothing. After a clash or
-        a lost connection it runs again, and then what that last one wrote may be there already."""
-        once = self._transact if self._alone is None else self._apart
-        return await _finished(self._write_threads.submit(self._retried, once, work, args, kwargs))
 
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -102,9 +91,8 @@ class Database:
         """Wait for what is running, then close every connection."""
         for threads in (self._write_threads, self._read_threads):
             threads.shutdown(wait=True)
-        for engine in (self._readers, self._writers, self._alone):
-            if engine is not None:
-                engine.dispose()
+        for engine in (self._readers, self._writers):
+            engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -147,11 +135,6 @@ class Database:
         self._bell.after_commit(topics)
         return result
 
-    def _apart(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        assert self._alone is not None
-        with self._alone.connect() as tx:
-            return work(tx, *args, **kwargs)
-
     def _look(self, work: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         with self._readers.connect() as tx:
             if self.dialect == "postgresql":
@@ -189,9 +172,8 @@ def open_database(url: str, *, migrate: bool | None = None) -> Database:
             place=place,
             writers=engine,
             readers=engine,
-            bell=NotifyBell(engine),
+            bell=NotifyBell(engine, engines.postgresql_settings(parsed)),
             threads=engines.POSTGRES_THREADS,
-            apart=engines.postgresql(parsed, apart=True),
         )
     allowed = database.dialect == "sqlite" if migrate is None else migrate
     try:

@@ -74,26 +74,28 @@ def written(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def postgresql(url: URL, *, apart: bool = False) -> Engine:
-    """With `apart`, one connection of which each statement is a transaction of its own."""
+def postgresql(url: URL) -> Engine:
+    return create_engine(
+        url.difference_update_query(["options"]),
+        pool_size=POSTGRES_THREADS,
+        max_overflow=0,
+        connect_args=postgresql_settings(url),
+    )
+
+
+def postgresql_settings(url: URL) -> dict[str, Any]:
+    """What every connection is opened with, beyond what the address says."""
     options = (
         f"-c lock_timeout={LOCK_SECONDS}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
         + " ".join(f"-c tcp_{name.removeprefix('tcp_')}={value}" for name, value in SILENCE.items())
     )
     given = url.query.get("options")
-    return create_engine(
-        url.difference_update_query(["options"]),
-        # Nothing is ever left to be rolled back.
-        **({"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if apart else {}),
-        pool_size=1 if apart else POSTGRES_THREADS,
-        max_overflow=0,
-        connect_args={
-            "options": f"{options} {given}" if isinstance(given, str) else options,
-            "connect_timeout": 10,
-            "application_name": "orchestrator",
-            **{name: value for name, value in SILENCE.items() if name not in url.query},
-        },
-    )
+    return {
+        "options": f"{options} {given}" if isinstance(given, str) else options,
+        "connect_timeout": 10,
+        "application_name": "orchestrator",
+        **{name: value for name, value in SILENCE.items() if name not in url.query},
+    }
 
 
 def sqlite_writer(url: URL) -> Engine:

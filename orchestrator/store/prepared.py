@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Dialect, PoolProxiedConnection
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import DBAPICursor, DBAPIModule
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 Rows = list[tuple[Any, ...]]
 """As the driver gives them: JSON is text, and SQLite's truth values are numbers."""
 
 _PARAMSTYLE: Final[Mapping[str, Literal["named", "pyformat"]]] = {"sqlite": "named", "postgresql": "pyformat"}
+_NUMBERED: Final = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # not ours
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +35,7 @@ class Prepared:
         """By the name of the dialect."""
         self._statements = statements
         self._compiled: dict[str, _Compiled] = {}
+        self._numbered: tuple[bytes, tuple[str, ...]] | None = None
 
     def rows(self, tx: Connection, values: Mapping[str, Any]) -> Rows:
         """What it answers with. Raises DBAPIError, as `Connection.execute` does."""
@@ -45,6 +49,14 @@ class Prepared:
             raise _wrapped(tx, connection, cursor, statement, error) from error
         finally:
             cursor.close()
+
+    def numbered(self) -> tuple[bytes, tuple[str, ...]]:
+        """In PostgreSQL's own words, with `$1` for the first parameter, and the parameters' names."""
+        if self._numbered is None:
+            compiled = self._statements["postgresql"].compile(dialect=_NUMBERED)
+            assert isinstance(compiled, SQLCompiler)
+            self._numbered = str(compiled).encode(), tuple(compiled.positiontup or ())
+        return self._numbered
 
     def _compile(self, dialect: Dialect) -> _Compiled:
         assert isinstance(dialect, DefaultDialect)

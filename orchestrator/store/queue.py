@@ -69,13 +69,13 @@ AMONG: Final = {"sqlite": "IN (SELECT value FROM json_each(:ids))", "postgresql"
 
 # The same as CLAIMABLE, in words that no index fits: the rows are found by their ids, and SQLite would rather
 # read every READY task there is.
-_STILL_CLAIMABLE: Final = "state || '' = 'READY' AND hold IS NULL AND run_at IS NULL"
+STILL_CLAIMABLE: Final = "state || '' = 'READY' AND hold IS NULL AND run_at IS NULL"
 
 
 def _claim(ids: str) -> ReturningUpdate[Any]:
     return (
         update(tasks)
-        .where(text(f"id {ids}"), text(_STILL_CLAIMABLE))
+        .where(text(f"id {ids}"), text(STILL_CLAIMABLE))
         .values(
             state=TaskState.ASSIGNED.value,
             attempt=tasks.c.attempt + 1,

@@ -1,12 +1,14 @@
 """Waking every loop that waits for a change in the database, whoever made the change."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from orchestrator.store.outbox import Topic
+from orchestrator.store.prepared import Prepared, Rows
 
 
 class Listener:
@@ -28,6 +30,12 @@ class Listener:
             return False
         self._rung.clear()
         return True
+
+    async def ask(self, _statement: Prepared, _values: Mapping[str, Any]) -> Rows | None:
+        """What the statement answers with, as the driver gives it: asked on the connection that listens, in a
+        transaction of its own that announces nothing. `None` where it cannot be asked so, or there was no
+        answer: then it may have been carried out."""
+        return None
 
 
 class Bell(Protocol):

@@ -74,6 +74,10 @@ class Turned:
     """When something waiting becomes due; `None` when nothing waits, or there was no slot to look for."""
     backoffs: Mapping[str, Backoff]
     """Providers that every host leaves alone now."""
+    rules: int | None = None
+    """Version of the rules it was decided by; `None` where nothing was to be decided."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """By task, as what it was claimed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

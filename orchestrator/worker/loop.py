@@ -29,7 +29,6 @@ from orchestrator.store.wake import Listener
 from orchestrator.store.workers import Worker as Row
 from orchestrator.worker.agents import Agents, snapshot_of, without_budget
 from orchestrator.worker.basis import Counsel, Order, Turned
-from orchestrator.worker.brief_turn import take_turn
 from orchestrator.worker.checkouts import CheckoutBusy, CheckoutUnusable
 from orchestrator.worker.clock import Clock, since_boot
 from orchestrator.worker.config import WorkerConfig
@@ -46,6 +45,7 @@ from orchestrator.worker.rescue import Rescue, details
 from orchestrator.worker.running import Attempting, Attempts
 from orchestrator.worker.standing import Standing
 from orchestrator.worker.stop import Stop
+from orchestrator.worker.turns import Turns
 from orchestrator.worker.unanswered import end_unanswered
 from orchestrator.worker.verdicts import Verdicts
 
@@ -97,7 +97,7 @@ class Worker:
             clock=self._clock,
             random=random,
         )
-        self._counsel = _counsel(registry, ceiling or Ceiling(), self._agents)
+        self._turns = Turns(database, _counsel(registry, ceiling or Ceiling(), self._agents))
         self._execute = execute or self._execute_task
         self._running = Attempts(config.slots)
         self._recently = Recently(database, config.window_seconds, self._clock)
@@ -141,7 +141,7 @@ class Worker:
         self._heart.turn_begins()
         try:
             order = await self._order(endings)
-            turned = await take_turn(self._database, order, self._counsel)
+            turned = await self._turns.take(order, self._listener)
         except DatabaseUnavailable as error:
             self._away = True
             self._running.give_back(endings)

@@ -32,12 +32,17 @@ class Attempts:
 
     def __init__(self, slots: int) -> None:
         self._free = set(range(slots))
+        self._free_in_order: tuple[int, ...] | None = None
+        """Sorted when asked for: of a thousand, that takes as long as the rest of a brief turn."""
         self._at_work: dict[Key, Attempting] = {}
         self._finished: list[Ending] = []
 
     @property
     def free(self) -> tuple[int, ...]:
-        return tuple(sorted(self._free))
+        """In their order."""
+        if self._free_in_order is None:
+            self._free_in_order = tuple(sorted(self._free))
+        return self._free_in_order
 
     @property
     def any_finished(self) -> bool:
@@ -51,12 +56,14 @@ class Attempts:
         attempting = Attempting(claim=claim, slot=slot)
         self._at_work[key_of(claim)] = attempting
         self._free.discard(slot)
+        self._free_in_order = None
         return attempting
 
     def finish(self, attempting: Attempting, ending: Ending | None) -> None:
         """Its slot is free; without an ending, nothing of it is ever recorded."""
         del self._at_work[key_of(attempting.claim)]
         self._free.add(attempting.slot)
+        self._free_in_order = None
         if ending is not None:
             self._finished.append(ending)
 

@@ -35,7 +35,15 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
     now, candidates, limits = looked.at, looked.candidates, looked.limits
     rules = counsel.rules(tx, now, order.heard, looked.rules)
     seen, backoffs = len(candidates), rules.backoffs
-    turned = Turned(at=now, recorded=recorded, claims=(), seen=seen, due=looked.due, backoffs=backoffs)
+    turned = Turned(
+        at=now,
+        recorded=recorded,
+        claims=(),
+        seen=seen,
+        due=looked.due,
+        backoffs=backoffs,
+        rules=looked.rules,
+    )
     if not candidates:
         return turned
     spent = counsel.spent(tx, now) if _budgeted(rules, limits) else {}
@@ -57,7 +65,8 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
         kept=order.keeping,
     )
     taken = tuple((claim, slot_of[claim.task.id]) for claim in claims)
-    return replace(turned, claims=taken, held=decided.held + len(slot_of) - len(taken))
+    held = decided.held + len(slot_of) - len(taken)
+    return replace(turned, claims=taken, held=held, places=decided.places)
 
 
 def _look(tx: Transaction, order: Order, clock: Clock | None) -> Looked:

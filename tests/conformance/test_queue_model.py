@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     consumes,
     invariant,
     multiple,
+    precondition,
     rule,
 )
 from sqlalchemy import text
@@ -24,16 +25,17 @@ from orchestrator.domain import outcome
 from orchestrator.domain.attempt import Snapshot
 from orchestrator.domain.ending import Ending
 from orchestrator.domain.errors import IllegalTransition, LeaseLost
+from orchestrator.domain.limit import Place
 from orchestrator.domain.project import Project
 from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
-from orchestrator.worker.basis import Order, Turned
-from orchestrator.worker.brief_turn import brief_turn
+from orchestrator.store.lone import claim_lone
+from orchestrator.worker.basis import Order
 from orchestrator.worker.turn import turn
 from stateful import DONE, NEVER, UNHEARD, CutOff, DatabaseMachine, try_out
-from turns import counsel, order
+from turns import Asking, counsel, order
 
 BEGAN = 1_800_000_000.0
 LEASE = 30.0
@@ -123,24 +125,38 @@ class Queue(DatabaseMachine):
             assert limit is None or count <= max(limit, running[name])
         return multiple(*(claim for claim, _slot in turned.claims)) if turned else multiple()
 
-    @rule(target=claimed, worker=st.sampled_from(WORKERS), slots=st.integers(1, 3))
-    def take_briefly(self, worker: str, slots: int) -> Any:
-        """What a whole turn would take, or nothing at all."""
-        brought, before = self._order(worker, slots=slots), self._states()
-        meant: list[Turned] = []
+    @precondition(lambda self: self.database.dialect == "postgresql")
+    @rule(target=claimed, worker=st.sampled_from(WORKERS), asked=COMMITS)
+    def take_in_one_question(self, worker: str, asked: str) -> Any:
+        """What a whole turn would take, or nothing at all; nothing when there is none to take."""
+        before, meant = self._states(), []
 
         def only_meant(tx: Transaction) -> None:
-            meant.append(turn(tx, brought, COUNSEL, self._clock))
+            meant.append(turn(tx, self._order(worker, slots=2), COUNSEL, self._clock))
             raise CutOff
 
         with pytest.raises(CutOff):
             self.database.run_sync(only_meant)
-        turned = asyncio.run(self.database.apart(brief_turn, brought, COUNSEL, self._clock))
-        assert turned in (None, *meant)
-        if turned is None:
-            assert self._states() == before
+        (whole,) = meant
+        question = claim_lone(
+            Asking(lambda work, *args: self.run_to(asked, work, *args)),
+            worker=worker,
+            lease_seconds=LEASE,
+            labelled=False,
+            rules=whole.rules,
+            precedents={(name, None): Place(host="here") for name in LIMITS},
+            now=self.now,
+        )
+        found = asyncio.run(question)
+        if found is None:
             return multiple()
-        return multiple(*(claim for claim, _slot in turned.claims))
+        if found.claim is not None:
+            assert [claim for claim, _slot in whole.claims] == [found.claim]
+            assert not found.empty
+            return found.claim
+        assert self._states() == before
+        assert not (found.empty and whole.seen)
+        return multiple()
 
     @rule(claim=claimed, commit=COMMITS)
     def begin(self, claim: Claim, commit: str) -> None:

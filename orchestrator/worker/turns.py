@@ -1,0 +1,93 @@
+"""How a worker takes its turns: by one question where the queue was empty, else by a whole one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from orchestrator.domain.limit import Place
+from orchestrator.domain.provider import Backoff
+from orchestrator.store import lone, waiting
+from orchestrator.store.database import Database
+from orchestrator.store.lone import Found, Precedents
+from orchestrator.store.wake import Listener
+from orchestrator.worker.admission import Key
+from orchestrator.worker.basis import Counsel, Order, Turned, most_of
+from orchestrator.worker.turn import turn
+
+IN_HAND_SECONDS: Final = 0.1
+"""Until tasks are looked at again that another worker had in hand; nobody is told of those it leaves."""
+PRECEDENTS: Final = 32
+"""How many are remembered: each is sent with every question."""
+
+
+class Turns:
+    """With as few round trips as will do: they are most of what a worker takes to wake up. Remembers what
+    whole turns said, for as long as the rules are the same."""
+
+    def __init__(self, database: Database, counsel: Counsel) -> None:
+        self._database = database
+        self._counsel = counsel
+        self._rules = -1
+        self._backoffs: Mapping[str, Backoff] = {}
+        self._precedents: dict[Key, Place] = {}
+
+    async def take(self, order: Order, listener: Listener) -> Turned:
+        """Raises what `Database.run` does."""
+        if order.endings or order.heard or not order.slots:
+            return await self._whole(order)
+        found = await lone.claim_lone(
+            listener,
+            worker=order.worker,
+            lease_seconds=order.lease_seconds,
+            labelled=bool(order.labels),
+            rules=self._rules,
+            precedents=self._holding(order),
+        )
+        if found is None:
+            return await self._whole(order)
+        if found.claim is not None or self._nothing_there(found, order):
+            return self._brief(found, order)
+        turned = await self._whole(order)
+        return turned if turned.seen else await self._again_if_in_hand(turned, order)
+
+    async def _whole(self, order: Order) -> Turned:
+        turned = await self._database.run(turn, order, self._counsel)
+        if turned.rules is not None:
+            if turned.rules != self._rules:
+                self._rules, self._precedents = turned.rules, {}
+            self._backoffs = turned.backoffs
+            for claim, _slot in turned.claims:
+                self._remember((claim.task.project_id, claim.task.profile_id), turned.places[claim.task.id])
+        return turned
+
+    def _remember(self, key: Key, place: Place) -> None:
+        self._precedents.pop(key, None)  # the last one taken is the last to be forgotten
+        self._precedents[key] = place
+        while len(self._precedents) > PRECEDENTS:
+            del self._precedents[next(iter(self._precedents))]
+
+    def _holding(self, order: Order) -> Precedents:
+        """Nothing was weighed that only this worker knows of."""
+        return {} if order.backoffs or not order.keeping else self._precedents
+
+    def _nothing_there(self, found: Found, order: Order) -> bool:
+        return found.empty and found.rules == self._rules and not (found.demanding and order.labels)
+
+    def _brief(self, found: Found, order: Order) -> Turned:
+        return Turned(
+            at=found.at,
+            recorded=(),
+            claims=() if found.claim is None else ((found.claim, order.slots[0]),),
+            seen=0 if found.claim is None else 1,
+            due=found.due,
+            backoffs={name: one for name, one in self._backoffs.items() if one.until > found.at},
+            rules=found.rules,
+        )
+
+    async def _again_if_in_hand(self, turned: Turned, order: Order) -> Turned:
+        most, labels = most_of(order), order.labels
+        glance = await self._database.read(waiting.look, most=most, labels=labels, locking=False)
+        if not glance.candidates:
+            return turned
+        again = turned.at + IN_HAND_SECONDS
+        return replace(turned, due=min(turned.due or again, again))
