@@ -12,7 +12,7 @@ from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 
 BATCH = 1000
-"""Jobs taken, and logged as done, at once; as many as ours. The default of 10 is slower."""
+"""Jobs taken, and logged as done, at once; as many as ours. It comes with 10."""
 
 LOAD = """
 INSERT INTO pgqueuer (priority, execute_after, status, entrypoint, payload)
@@ -21,11 +21,14 @@ SELECT $1, now() + make_interval(days => $2), 'queued', 'nothing', NULL FROM gen
 
 
 class PgQueuer:
+    def __init__(self, batch: int = BATCH) -> None:
+        self._batch = batch
+
     def prepare(self, url: str, *, ahead: int, backlog: int, later: bool) -> None:
         asyncio.run(_prepare(url, ahead, backlog, days=1000 if later else 0))
 
     def work(self, url: str, begun: Callable[[], None]) -> None:
-        uvloop.run(_work(url, begun))
+        uvloop.run(_work(url, begun, self._batch))
 
     def writer(self, url: str) -> Callable[[], None]:
         loop = uvloop.new_event_loop()
@@ -51,14 +54,14 @@ async def _prepare(url: str, ahead: int, backlog: int, *, days: int) -> None:
     await connection.close()
 
 
-async def _work(url: str, begun: Callable[[], None]) -> None:
+async def _work(url: str, begun: Callable[[], None], batch: int) -> None:
     manager = QueueManager(Queries(AsyncpgDriver(await asyncpg.connect(url))))
 
     @manager.entrypoint("nothing")
     async def nothing(_job: Job) -> None:
         begun()
 
-    await manager.run(batch_size=BATCH)
+    await manager.run(batch_size=batch)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ from machine import describe
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".tools" / "peers" / "bin" / "python"
 OURS = "ours"
-CONTESTANTS = {"postgresql": (OURS, "pgqueuer", "procrastinate"), "sqlite": (OURS, "huey")}
+CONTESTANTS = {
+    "postgresql": (OURS, "pgqueuer", "pgqueuer_default", "procrastinate"),
+    "sqlite": (OURS, "huey"),
+}
 START_SECONDS = 60.0
 WARM_ROUNDS = 10
 TELL_SECONDS = 0.05
