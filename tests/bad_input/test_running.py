@@ -85,14 +85,14 @@ def test_two_programs_on_one_home_are_two_workers_and_a_lost_vault_stops_neither
     try:
         asked = [json.loads(program("task", "add", f"t{n}", "--json").out)["created"] for n in range(4)]
         assert program("task", "watch", asked[0]).code == 0
+        deadline = time.monotonic() + BOUND  # one that had not begun would refuse to, without a vault
+        while not all('"worker.started"' in log.read_text() for log in logs):
+            assert time.monotonic() < deadline
+            assert program("worker", "list").code == 0
         shutil.rmtree(home / "vault")
         asked.append(json.loads(program("task", "add", "after", "--json").out)["created"])
         for task_id in asked[1:]:
             assert program("task", "watch", task_id).code == 0
-        deadline = time.monotonic() + BOUND  # one may have done it all before the other had begun
-        while not all('"worker.started"' in log.read_text() for log in logs):
-            assert time.monotonic() < deadline
-            assert program("worker", "list").code == 0
         assert [one.poll() for one in up] == [None, None]
     finally:
         for one in up:
