@@ -14,10 +14,11 @@ from orchestrator.cli.effective import lines_of
 from orchestrator.cli.options import current
 from orchestrator.cli.session import call, use
 from orchestrator.cli.task_change import Task
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import attempts
 from orchestrator.commands.encoding import encode
 
-Number = Annotated[int | None, Parameter(help="Which attempt; absent: the latest.")]
+Number = Annotated[int | None, WHOLE, Parameter(help="Which attempt; absent: the latest.")]
 
 
 def show(task: Task, number: Number = None) -> None:

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from orchestrator.cli import output, times
 from orchestrator.cli.options import current
 from orchestrator.cli.session import use as session
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands.use import Use
 from orchestrator.domain.cloud_event import Wanted, cloud_event, gap, wanted_types
 from orchestrator.domain.event import StoredEvent
@@ -34,6 +35,7 @@ def events(
     task: Annotated[str | None, Parameter(help="Those of this task only; its whole id.")] = None,
     after: Annotated[
         int | None,
+        WHOLE,
         Parameter(help="Those after the one with this id; absent: all, with --follow those to come."),
     ] = None,
 ) -> None:

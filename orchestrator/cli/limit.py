@@ -8,6 +8,7 @@ from rich.console import RenderableType
 
 from orchestrator.cli import output
 from orchestrator.cli.session import call
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import limits
 from orchestrator.commands.command import UNCHANGED, Unchanged
 from orchestrator.domain.limit import LimitScope
@@ -27,13 +28,15 @@ def set_(
     name: Annotated[str, Parameter(help=_NAME)] = "",
     *,
     max_concurrent: Annotated[
-        int | _NoLimit | None, Parameter(help="Attempts at once, at most; `none` takes the limit away.")
+        int | _NoLimit | None,
+        WHOLE,
+        Parameter(help="Attempts at once, at most; `none` takes the limit away."),
     ] = None,
     budget: Annotated[
         float | _NoLimit | None, Parameter(help="Spend of a day (UTC) at most, in USD; of the instance.")
     ] = None,
     tokens: Annotated[
-        int | _NoLimit | None, Parameter(help="Tokens of a day (UTC) at most; of the instance.")
+        int | _NoLimit | None, WHOLE, Parameter(help="Tokens of a day (UTC) at most; of the instance.")
     ] = None,
 ) -> None:
     """Limit what runs at once or is spent a day, over all hosts; what is not given stays."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from orchestrator.cli.whole import WHOLE
 from orchestrator.domain.errors import InvalidInput
 
 CLEARED: Final = {
@@ -52,8 +53,8 @@ class Fields:
     prompt: Annotated[
         str | None, Parameter(help="Instructions added to the agent's; @FILE reads a file.")
     ] = None
-    max_turns: Annotated[int | None, Parameter(help="Turns of an attempt at most.")] = None
-    max_tokens: Annotated[int | None, Parameter(help="Tokens of an attempt at most.")] = None
+    max_turns: Annotated[int | None, WHOLE, Parameter(help="Turns of an attempt at most.")] = None
+    max_tokens: Annotated[int | None, WHOLE, Parameter(help="Tokens of an attempt at most.")] = None
     budget: Annotated[float | None, Parameter(help="Spend of an attempt at most, in USD.")] = None
     timeout: Annotated[float | None, Parameter(help="Length of an attempt at most, in seconds.")] = None
     settings: Annotated[str | None, Parameter(help="Settings of the harness, as a JSON object.")] = None

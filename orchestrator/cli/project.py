@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from orchestrator.cli import output
 from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import projects
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.project import CheckoutKind
@@ -19,9 +20,9 @@ Id = Annotated[str, Parameter(help="Id of the project.")]
 Name = Annotated[str | None, Parameter(help="A name for people.")]
 Profile = Annotated[str | None, Parameter(help="Profile of tasks that name none.")]
 Weight = Annotated[float | None, Parameter(help="Share of the slots relative to other projects.")]
-MaxConcurrent = Annotated[int | None, Parameter(help="Attempts at once, at most.")]
+MaxConcurrent = Annotated[int | None, WHOLE, Parameter(help="Attempts at once, at most.")]
 Budget = Annotated[float | None, Parameter(help="Spend of a day (UTC) at most, in USD.")]
-Tokens = Annotated[int | None, Parameter(help="Tokens of a day (UTC) at most.")]
+Tokens = Annotated[int | None, WHOLE, Parameter(help="Tokens of a day (UTC) at most.")]
 Requires = Annotated[
     list[str] | None, Parameter(help="A label that a worker must have for its tasks; repeatable.")
 ]

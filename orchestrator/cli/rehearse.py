@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from orchestrator import rehearsal
 from orchestrator.cli import output, signals
 from orchestrator.cli.options import current
+from orchestrator.cli.whole import WHOLE
 
 
 def rehearse(
@@ -19,7 +20,7 @@ def rehearse(
     script: Annotated[
         Path | None, Parameter(help="What to answer; absent: it lists the tools, then ends.")
     ] = None,
-    port: Annotated[int, Parameter(help="Port on loopback; 0 takes a free one.")] = 0,
+    port: Annotated[int, WHOLE, Parameter(help="Port on loopback; 0 takes a free one.")] = 0,
     log: Annotated[Path | None, Parameter(help="A file for a line of JSON per request.")] = None,
 ) -> None:
     """Stand in for the model's service, from a script; costs nothing, needs no credentials."""

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from orchestrator.cli import times
 from orchestrator.cli.task_change import labels
+from orchestrator.cli.whole import WHOLE
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.schedule import Missed, Overlap
 
@@ -66,7 +67,9 @@ class What:
     missed: Annotated[
         Missed | None, Parameter(help="What becomes of missed occurrences; once unless given.")
     ] = None
-    missed_limit: Annotated[int | None, Parameter(help="With --missed all: the latest so many; 100.")] = None
+    missed_limit: Annotated[
+        int | None, WHOLE, Parameter(help="With --missed all: the latest so many; 100.")
+    ] = None
     grace: Annotated[str | None, Parameter(help="So late is still on time; 60s unless given.")] = None
     overlap: Annotated[
         Overlap | None, Parameter(help="While an earlier task has not ended; allow unless given.")
@@ -77,11 +80,13 @@ class What:
     condition_timeout: Annotated[str | None, Parameter(help="How long it may take; 60s unless given.")] = None
     title: Annotated[str | None, Parameter(help="Title of the tasks.")] = None
     profile: Annotated[str | None, Parameter(help="Profile; absent: the project's default.")] = None
-    priority: Annotated[int | None, Parameter(help="Lower goes first; 100 unless given.")] = None
-    max_attempts: Annotated[int | None, Parameter(help="Tries before a task fails; 3 unless given.")] = None
+    priority: Annotated[int | None, WHOLE, Parameter(help="Lower goes first; 100 unless given.")] = None
+    max_attempts: Annotated[
+        int | None, WHOLE, Parameter(help="Tries before a task fails; 3 unless given.")
+    ] = None
     timeout: Annotated[str | None, Parameter(help="Length of one attempt at most: 15m, 2h.")] = None
     budget: Annotated[float | None, Parameter(help="Spend of one attempt at most, in USD.")] = None
-    tokens: Annotated[int | None, Parameter(help="Tokens of all attempts of a task at most.")] = None
+    tokens: Annotated[int | None, WHOLE, Parameter(help="Tokens of all attempts of a task at most.")] = None
     label: Annotated[list[str] | None, Parameter(help="name=value; repeatable.")] = None
     requires: Annotated[list[str] | None, Parameter(help="A label that a worker must have; repeatable.")] = (
         None

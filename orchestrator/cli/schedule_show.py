@@ -12,6 +12,7 @@ from orchestrator.cli.hints import typed
 from orchestrator.cli.schedule_change import Id, upcoming
 from orchestrator.cli.schedule_options import When
 from orchestrator.cli.session import call
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import schedule_views, schedules
 from orchestrator.commands.visible import one_line
 from orchestrator.domain.schedule import Schedule
@@ -35,7 +36,7 @@ def preview(
     schedule: Annotated[str | None, Parameter(help="Absent: of the times that are given.")] = None,
     /,
     *,
-    count: Annotated[int, Parameter(help="So many.")] = 10,
+    count: Annotated[int, WHOLE, Parameter(help="So many.")] = 10,
     when: When = _ANY_TIME,
 ) -> None:
     """Say when a schedule occurs next, also one that is not there yet."""

@@ -14,6 +14,7 @@ from orchestrator.cli.hints import typed
 from orchestrator.cli.options import current
 from orchestrator.cli.prompt import prompt_of
 from orchestrator.cli.session import call, use
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import tasks
 from orchestrator.domain.errors import InvalidInput
 
@@ -25,13 +26,13 @@ Prompt = Annotated[
 PromptFile = Annotated[Path | None, Parameter(help="A file with the prompt; - is stdin.")]
 Title = Annotated[str | None, Parameter(help="A name for the lists; absent: the prompt's beginning.")]
 Profile = Annotated[str | None, Parameter(help="Profile; absent: the project's default.")]
-Priority = Annotated[int | None, Parameter(help="Lower goes first; 100 unless given.")]
+Priority = Annotated[int | None, WHOLE, Parameter(help="Lower goes first; 100 unless given.")]
 After = Annotated[list[str] | None, Parameter(name="--after", help="Task to wait for; repeatable.")]
 RunAt = Annotated[str | None, Parameter(help="Not before this time: +15m or 2031-05-01T08:00.")]
-MaxAttempts = Annotated[int | None, Parameter(help="Tries before it fails; 3 unless given.")]
+MaxAttempts = Annotated[int | None, WHOLE, Parameter(help="Tries before it fails; 3 unless given.")]
 Timeout = Annotated[str | None, Parameter(help="Length of one attempt at most: 15m, 2h.")]
 Budget = Annotated[float | None, Parameter(help="Spend of all its attempts at most, in USD.")]
-Tokens = Annotated[int | None, Parameter(help="Tokens of all its attempts at most.")]
+Tokens = Annotated[int | None, WHOLE, Parameter(help="Tokens of all its attempts at most.")]
 Requires = Annotated[list[str] | None, Parameter(help="A label that its worker must have; repeatable.")]
 Label = Annotated[list[str] | None, Parameter(help="name=value; repeatable.")]
 Clear = Annotated[

@@ -14,6 +14,7 @@ from orchestrator.cli.effective import lines_of
 from orchestrator.cli.hints import typed
 from orchestrator.cli.session import call
 from orchestrator.cli.task_change import Task, labels
+from orchestrator.cli.whole import WHOLE
 from orchestrator.commands import explain as explaining
 from orchestrator.commands import task_views, tasks
 from orchestrator.commands.encoding import encode
@@ -40,7 +41,7 @@ def list_(
     label: Annotated[list[str] | None, Parameter(help="With this name=value only; repeatable.")] = None,
     schedule: Annotated[str | None, Parameter(help="That this schedule made only.")] = None,
     before: Annotated[str | None, Parameter(help="Go on after this task of the page before.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = PAGE,
+    limit: Annotated[int, WHOLE, Parameter(help="At most so many.")] = PAGE,
     archived: Annotated[bool, Parameter(help="Those of the archive.", negative=())] = False,
 ) -> None:
     """List tasks, newest first."""
