@@ -48,7 +48,8 @@ class Turns:
         if found.claim is not None or self._nothing_there(found, order):
             return self._brief(found, order)
         turned = await self._whole(order)
-        return turned if turned.seen else await self._again_if_in_hand(turned, order)
+        came_to_nothing = not turned.claims and not turned.held
+        return await self._again_if_in_hand(turned, order) if came_to_nothing else turned
 
     async def _whole(self, order: Order) -> Turned:
         turned = await self._database.run(turn, order, self._counsel)
@@ -87,7 +88,7 @@ class Turns:
     async def _again_if_in_hand(self, turned: Turned, order: Order) -> Turned:
         most, labels = most_of(order), order.labels
         glance = await self._database.read(waiting.look, most=most, labels=labels, locking=False)
-        if not glance.candidates:
+        if len(glance.candidates) <= turned.seen:
             return turned
         again = turned.at + IN_HAND_SECONDS
         return replace(turned, due=min(turned.due or again, again))

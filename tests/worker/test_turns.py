@@ -370,6 +370,24 @@ def test_what_another_has_in_hand_is_not_waited_for_and_looked_at_again_soon(
     with_turns(shared, CODER, body)
 
 
+def test_nor_when_it_is_beside_others_that_have_to_wait(shared: Database, postgres_url: str) -> None:
+    make(shared)
+    make(shared, "shop", max_concurrent=1)
+    ask(shared, "begun", "waits", project="shop")
+
+    async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
+        assert ids(await take(order(slots=2))) == ["begun"]
+        assert (await take(order(slots=2))).due is None
+        await shared.run(tasks.create, NEW, task_id="a", now=1.0)
+        with psycopg.connect(postgres_url) as other:
+            other.execute("SELECT id FROM tasks WHERE id = 'a' FOR UPDATE")
+            turned = await take(order(slots=2))
+            assert turned.due == pytest.approx(turned.at + IN_HAND_SECONDS)
+        assert ids(await take(order(slots=2))) == ["a"]
+
+    with_turns(shared, CODER, body)
+
+
 def test_tasks_of_a_paused_project_are_in_nobodys_hand(shared: Database) -> None:
     make(shared, paused=True)
     ask(shared, "a", "b")
