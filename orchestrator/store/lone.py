@@ -1,19 +1,22 @@
 """A task that comes to an empty queue: seen and claimed in one statement, where nothing has to be weighed."""
 # ruff: noqa: S608 - every piece of the statement below is a constant of this package; values are parameters.
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from orchestrator.domain.limit import Place
 from orchestrator.domain.task import Claim
+from orchestrator.store import queue
 from orchestrator.store.conditions import CLAIMABLE, DEMANDING, HELD, WAITING
 from orchestrator.store.prepared import Prepared
-from orchestrator.store.queue import STILL_CLAIMABLE
+from orchestrator.store.queue import SKIP_LOCKED, STILL_CLAIMABLE
 from orchestrator.store.rowset import parameter, source
 from orchestrator.store.task_rows import NAMES, task_read
+from orchestrator.store.waiting import indexed_by
 from orchestrator.store.wake import Listener
 
 Precedents = Mapping[tuple[str, str | None], Place]
@@ -38,6 +41,54 @@ class Found:
 
 
 _PRECEDENTS: Final = {"project": "text", "named": "text", "profile": "text", "model": "text", "host": "text"}
+_SAME: Final = {"sqlite": "IS", "postgresql": "IS NOT DISTINCT FROM"}
+_NOW: Final = {
+    "sqlite": "CAST(:now AS float8)",
+    "postgresql": "coalesce(CAST(:now AS float8), extract(epoch FROM clock_timestamp())::float8)",
+}
+
+
+def _lone(dialect: str) -> str:
+    """`seen` is a row of how the queue is, and `lone` the task that may be claimed and as what, or none.
+
+    All that a turn would have to weigh keeps a task from being claimed so: a second one, something due,
+    limits, budgets, labels, a directory, a provider to be left alone, an agent that asked for it. What is
+    claimed is what a turn would have claimed.
+    """
+    claimable, demanding = indexed_by(dialect, "tasks_claimable"), indexed_by(dialect, "tasks_demanding")
+    return f"""
+WITH first AS MATERIALIZED (
+    SELECT id, project_id, profile_id FROM tasks {claimable} WHERE {CLAIMABLE}
+    ORDER BY project_id, priority, created_at, id LIMIT 2
+), times AS MATERIALIZED (
+    SELECT min(run_at) AS at FROM tasks WHERE {WAITING}
+    UNION ALL SELECT min(hold_until) FROM tasks WHERE {HELD}
+), seen AS MATERIALIZED (
+    SELECT
+        {_NOW[dialect]} AS now,
+        coalesce((SELECT version FROM rules), 0) AS rules,
+        (SELECT min(at) FROM times) AS due,
+        (SELECT count(*) FROM first) AS waiting,
+        EXISTS (SELECT 1 FROM tasks {demanding} WHERE {DEMANDING}) AS demanding
+), lone AS MATERIALIZED (
+    SELECT t.id, r.profile, r.model, r.host, now
+    FROM seen CROSS JOIN first
+    JOIN {source(dialect, _PRECEDENTS)}
+        ON r.project = first.project_id AND r.named {_SAME[dialect]} first.profile_id
+    JOIN projects p ON p.id = first.project_id
+    JOIN tasks t ON t.id = first.id
+    WHERE waiting = 1 AND NOT (demanding AND CAST(:labelled AS boolean)) AND (due IS NULL OR due > now)
+        AND rules = CAST(:rules AS bigint)
+        AND {STILL_CLAIMABLE} AND t.parent_attempt IS NULL
+        AND NOT p.paused AND p.requires IS NULL AND p.checkout <> 'directory' AND p.max_concurrent IS NULL
+        AND p.budget_usd_per_day IS NULL AND p.budget_tokens_per_day IS NULL
+        AND NOT EXISTS (SELECT 1 FROM limits)
+        AND NOT EXISTS (SELECT 1 FROM backoffs WHERE until > now)
+    {SKIP_LOCKED[dialect].replace("UPDATE", "UPDATE OF t")}
+)"""
+
+
+_SEEN: Final = "seen.now, rules, due, waiting = 0 AND (due IS NULL OR due > seen.now), demanding"
 _ASSIGNED: Final = ", ".join(
     (
         "state = 'ASSIGNED'",
@@ -47,51 +98,48 @@ _ASSIGNED: Final = ", ".join(
         "updated_at = now",
     )
 )
-# All that a turn would have to weigh keeps the task from being claimed here: a second one, something due,
-# limits, budgets, labels, a directory, a provider to be left alone, an agent that asked for it. So what is
-# claimed is what a turn would have claimed. The task's row is looked at again once it is locked.
-_CLAIM: Final = Prepared(
+_ASK: Final = Prepared(
     {
-        "postgresql": text(f"""
-WITH first AS MATERIALIZED (
-    SELECT id, project_id, profile_id FROM tasks WHERE {CLAIMABLE}
-    ORDER BY project_id, priority, created_at, id LIMIT 2
-), seen AS MATERIALIZED (
-    SELECT
-        coalesce(CAST(:now AS float8), extract(epoch FROM clock_timestamp())::float8) AS now,
-        coalesce((SELECT version FROM rules), 0) AS rules,
-        least((SELECT min(run_at) FROM tasks WHERE {WAITING}),
-            (SELECT min(hold_until) FROM tasks WHERE {HELD})) AS due,
-        (SELECT count(*) FROM first) AS waiting,
-        EXISTS (SELECT FROM tasks WHERE {DEMANDING}) AS demanding
-), lone AS MATERIALIZED (
-    SELECT t.id, r.profile, r.model, r.host, now
-    FROM seen CROSS JOIN first
-    JOIN {source("postgresql", _PRECEDENTS)}
-        ON r.project = first.project_id AND r.named IS NOT DISTINCT FROM first.profile_id
-    JOIN projects p ON p.id = first.project_id
-    JOIN tasks t ON t.id = first.id
-    WHERE waiting = 1 AND NOT (demanding AND CAST(:labelled AS boolean)) AND (due IS NULL OR due > now)
-        AND rules = CAST(:rules AS bigint)
-        AND {STILL_CLAIMABLE} AND t.parent_attempt IS NULL
-        AND NOT p.paused AND p.requires IS NULL AND p.checkout <> 'directory' AND p.max_concurrent IS NULL
-        AND p.budget_usd_per_day IS NULL AND p.budget_tokens_per_day IS NULL
-        AND NOT EXISTS (SELECT FROM limits)
-        AND NOT EXISTS (SELECT FROM backoffs WHERE until > now)
-    FOR UPDATE OF t SKIP LOCKED
-), taken AS (
+        "sqlite": text(
+            f"{_lone('sqlite')} SELECT {_SEEN}, id, profile, model, host FROM seen LEFT JOIN lone ON true"
+        ),
+        # The claim is made at once, and the task's row looked at again now that it is locked.
+        "postgresql": text(f"""{_lone("postgresql")}, taken AS (
     UPDATE tasks SET {_ASSIGNED} FROM lone WHERE tasks.id = lone.id AND {STILL_CLAIMABLE}
     RETURNING {", ".join(f"tasks.{name}" for name in NAMES)}, lone.profile, lone.model, lone.host
 ), opened AS (
     INSERT INTO attempts (task_id, number, project_id, worker, started_at, host, claimed_profile, model)
     SELECT id, attempt, project_id, claimed_by, updated_at, host, profile, model FROM taken
 )
-SELECT now, rules, due, waiting = 0 AND (due IS NULL OR due > now), demanding,
-    {", ".join(f"taken.{name}" for name in NAMES)}
+SELECT {_SEEN}, {", ".join(f"taken.{name}" for name in NAMES)}
 FROM seen LEFT JOIN taken ON true
-""")
+"""),
     }
 )
+
+
+def claim_here(
+    tx: Connection,
+    *,
+    worker: str,
+    lease_seconds: float,
+    labelled: bool,
+    rules: int,
+    precedents: Precedents,
+    now: float | None = None,
+) -> Found:
+    """`claim_lone` as part of a transaction, where the database is in this process and a question no cheaper
+    than any other call."""
+    now = time.time() if now is None else now
+    given = {"labelled": labelled, "rules": rules, "rows": _rows(precedents), "now": now}
+    (row,) = _ASK.rows(tx, given)
+    found = _found(row)
+    task_id, profile, model, host = row[5:]
+    if task_id is None:
+        return found
+    place = {task_id: Place(host=host, profile_id=profile, model=model)}
+    claims = queue.claim(tx, [task_id], worker=worker, now=now, lease_seconds=lease_seconds, places=place)
+    return replace(found, claim=claims[0])
 
 
 async def claim_lone(
@@ -108,25 +156,32 @@ async def claim_lone(
     `rules` and nothing else is to be weighed. `labelled` is a worker that may take what others may not. `now`
     replaces the database's clock. `None` where the listener cannot ask; a claim that was made all the same
     runs out, as that of a worker that died."""
-    places = (
-        {"project": project, "named": named, "profile": one.profile_id, "model": one.model, "host": one.host}
-        for (project, named), one in precedents.items()
-    )
     values = {
         "worker": worker,
         "lease_seconds": lease_seconds,
         "labelled": labelled,
         "rules": rules,
-        "rows": parameter(places),
+        "rows": _rows(precedents),
         "now": now,
     }
-    rows = await listener.ask(_CLAIM, values)
+    rows = await listener.ask(_ASK, values)
     if not rows:
         return None
-    at, version, due, empty, demanding, *row = rows[0]
-    found = Found(at=at, rules=version, due=due, empty=empty, demanding=demanding)
+    found, row = _found(rows[0]), rows[0][5:]
     if row[0] is None:
         return found
-    task = task_read(tuple(row))
-    claim = Claim(task=task, worker=worker, attempt=task.attempt, lease_until=at + lease_seconds)
+    task = task_read(row)
+    claim = Claim(task=task, worker=worker, attempt=task.attempt, lease_until=found.at + lease_seconds)
     return replace(found, claim=claim)
+
+
+def _rows(precedents: Precedents) -> str:
+    return parameter(
+        {"project": project, "named": named, "profile": one.profile_id, "model": one.model, "host": one.host}
+        for (project, named), one in precedents.items()
+    )
+
+
+def _found(row: tuple[Any, ...]) -> Found:
+    at, rules, due, empty, demanding = row[:5]
+    return Found(at=at, rules=rules, due=due, empty=bool(empty), demanding=bool(demanding))

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from orchestrator.domain.limit import Place
 from orchestrator.domain.provider import Backoff
 from orchestrator.store import lone, waiting
-from orchestrator.store.database import Database
-from orchestrator.store.lone import Found, Precedents
+from orchestrator.store.database import Database, Transaction
+from orchestrator.store.lone import Found
 from orchestrator.store.wake import Listener
 from orchestrator.worker.admission import Key
 from orchestrator.worker.basis import Counsel, Order, Turned, most_of
@@ -34,25 +34,32 @@ class Turns:
     async def take(self, order: Order, listener: Listener) -> Turned:
         """Raises what `Database.run` does."""
         if order.endings or order.heard or not order.slots:
-            return await self._whole(order)
-        found = await lone.claim_lone(
-            listener,
-            worker=order.worker,
-            lease_seconds=order.lease_seconds,
-            labelled=bool(order.labels),
-            rules=self._rules,
-            precedents=self._holding(order),
-        )
-        if found is None:
-            return await self._whole(order)
-        if found.claim is not None or self._nothing_there(found, order):
-            return self._brief(found, order)
-        turned = await self._whole(order)
-        came_to_nothing = not turned.claims and not turned.held
+            return self._learn(await self._database.run(turn, order, self._counsel))
+        if self._database.dialect == "sqlite":
+            return self._learn(await self._database.run(self._lone_or_whole, order))
+        found = await lone.claim_lone(listener, **self._question(order))
+        if found is not None and (brief := self._brief(found, order)) is not None:
+            return self._learn(brief)
+        turned = self._learn(await self._database.run(turn, order, self._counsel))
+        came_to_nothing = found is not None and not turned.claims and not turned.held
         return await self._again_if_in_hand(turned, order) if came_to_nothing else turned
 
-    async def _whole(self, order: Order) -> Turned:
-        turned = await self._database.run(turn, order, self._counsel)
+    def _lone_or_whole(self, tx: Transaction, order: Order) -> Turned:
+        brief = self._brief(lone.claim_here(tx, **self._question(order)), order)
+        return turn(tx, order, self._counsel) if brief is None else brief
+
+    def _question(self, order: Order) -> dict[str, Any]:
+        """What only this worker knows of keeps it from going by precedents."""
+        alone = order.backoffs or not order.keeping
+        return {
+            "worker": order.worker,
+            "lease_seconds": order.lease_seconds,
+            "labelled": bool(order.labels),
+            "rules": self._rules,
+            "precedents": {} if alone else self._precedents,
+        }
+
+    def _learn(self, turned: Turned) -> Turned:
         if turned.rules is not None:
             if turned.rules != self._rules:
                 self._rules, self._precedents = turned.rules, {}
@@ -67,23 +74,21 @@ class Turns:
         while len(self._precedents) > PRECEDENTS:
             del self._precedents[next(iter(self._precedents))]
 
-    def _holding(self, order: Order) -> Precedents:
-        """Nothing was weighed that only this worker knows of."""
-        return {} if order.backoffs or not order.keeping else self._precedents
-
-    def _nothing_there(self, found: Found, order: Order) -> bool:
-        return found.empty and found.rules == self._rules and not (found.demanding and order.labels)
-
-    def _brief(self, found: Found, order: Order) -> Turned:
-        return Turned(
+    def _brief(self, found: Found, order: Order) -> Turned | None:
+        """`None` where more is to be weighed."""
+        turned = Turned(
             at=found.at,
             recorded=(),
-            claims=() if found.claim is None else ((found.claim, order.slots[0]),),
-            seen=0 if found.claim is None else 1,
+            claims=(),
             due=found.due,
             backoffs={name: one for name, one in self._backoffs.items() if one.until > found.at},
             rules=found.rules,
         )
+        if (claim := found.claim) is not None:
+            place = self._precedents[claim.task.project_id, claim.task.profile_id]
+            return replace(turned, claims=((claim, order.slots[0]),), seen=1, places={claim.task.id: place})
+        nothing = found.empty and found.rules == self._rules and not (found.demanding and order.labels)
+        return turned if nothing else None
 
     async def _again_if_in_hand(self, turned: Turned, order: Order) -> Turned:
         most, labels = most_of(order), order.labels

@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     consumes,
     invariant,
     multiple,
-    precondition,
     rule,
 )
 from sqlalchemy import text
@@ -31,7 +30,7 @@ from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
-from orchestrator.store.lone import claim_lone
+from orchestrator.store.lone import claim_here, claim_lone
 from orchestrator.worker.basis import Order
 from orchestrator.worker.turn import turn
 from stateful import DONE, NEVER, UNHEARD, CutOff, DatabaseMachine, try_out
@@ -125,7 +124,6 @@ class Queue(DatabaseMachine):
             assert limit is None or count <= max(limit, running[name])
         return multiple(*(claim for claim, _slot in turned.claims)) if turned else multiple()
 
-    @precondition(lambda self: self.database.dialect == "postgresql")
     @rule(target=claimed, worker=st.sampled_from(WORKERS), asked=COMMITS)
     def take_in_one_question(self, worker: str, asked: str) -> Any:
         """What a whole turn would take, or nothing at all; nothing when there is none to take."""
@@ -138,16 +136,19 @@ class Queue(DatabaseMachine):
         with pytest.raises(CutOff):
             self.database.run_sync(only_meant)
         (whole,) = meant
-        question = claim_lone(
-            Asking(lambda work, *args: self.run_to(asked, work, *args)),
-            worker=worker,
-            lease_seconds=LEASE,
-            labelled=False,
-            rules=whole.rules,
-            precedents={(name, None): Place(host="here") for name in LIMITS},
-            now=self.now,
-        )
-        found = asyncio.run(question)
+        question: dict[str, Any] = {
+            "worker": worker,
+            "lease_seconds": LEASE,
+            "labelled": False,
+            "rules": whole.rules,
+            "precedents": {(name, None): Place(host="here") for name in LIMITS},
+            "now": self.now,
+        }
+        if self.database.dialect == "postgresql":
+            asking = Asking(lambda work, *args: self.run_to(asked, work, *args))
+            found = asyncio.run(claim_lone(asking, **question))
+        else:
+            found = self.run_to(asked, claim_here, **question)
         if found is None:
             return multiple()
         if found.claim is not None:

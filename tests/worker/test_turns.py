@@ -16,7 +16,7 @@ from orchestrator.domain.provider import Backoff
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.store import attempts, backoffs, limits, projects, tasks
 from orchestrator.store.database import Database, Transaction, open_database
-from orchestrator.store.lone import claim_lone
+from orchestrator.store.lone import claim_here, claim_lone
 from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.wake import Listener
 from orchestrator.worker.admission import Verdict
@@ -24,8 +24,6 @@ from orchestrator.worker.basis import Counsel, Order, Turned
 from orchestrator.worker.turn import turn
 from orchestrator.worker.turns import IN_HAND_SECONDS, PRECEDENTS, Turns
 from turns import Asking, counsel, order
-
-pytestmark = pytest.mark.postgres
 
 NOW = 100.0
 PLACE = Place(host="here", profile_id="coder", model="opus")
@@ -58,31 +56,35 @@ def rules(database: Database) -> int:
 def claimed(database: Database, **fields: Any) -> str | None:
     """The task that one question claims, by a precedent for the project `acme`."""
     given = {"labelled": False, "rules": rules(database), "precedents": {("acme", None): PLACE}, "now": NOW}
-    question = claim_lone(Asking(database.run_sync), worker="w1", lease_seconds=30.0, **{**given, **fields})
-    found = asyncio.run(question)
-    assert found is not None
+    question = {"worker": "w1", "lease_seconds": 30.0, **given, **fields}
+    if database.dialect == "postgresql":
+        found = asyncio.run(claim_lone(Asking(database.run_sync), **question))
+        assert found is not None
+    else:
+        found = database.run_sync(claim_here, **question)
     return None if found.claim is None else found.claim.task.id
 
 
-def test_a_task_that_comes_alone_is_claimed_as_one_like_it_was(shared: Database) -> None:
-    make(shared)
-    ask(shared, "a", labels={"kind": "bug", "note": "50% é"}, priority=7)
-    assert claimed(shared) == "a"
-    task = shared.read_sync(tasks.get, "a")
+def test_a_task_that_comes_alone_is_claimed_as_one_like_it_was(database: Database) -> None:
+    make(database)
+    ask(database, "a", labels={"kind": "bug", "note": "50% é"}, priority=7)
+    assert claimed(database) == "a"
+    task = database.read_sync(tasks.get, "a")
     assert task is not None
     assert (task.state.value, task.claimed_by, task.lease_until) == ("ASSIGNED", "w1", NOW + 30.0)
-    (attempt,) = shared.read_sync(attempts.of_task, "a")
+    (attempt,) = database.read_sync(attempts.of_task, "a")
     assert (attempt.worker, attempt.number, attempt.started_at) == ("w1", 1, NOW)
-    assert shared.read_sync(limits.running) == [(PLACE, 1)]
-    assert claimed(shared) is None
+    assert database.read_sync(limits.running) == [(PLACE, 1)]
+    assert claimed(database) is None
 
 
 async def heard(database: Database, listener: Listener) -> None:
-    """Until the listener is there."""
-    async with asyncio.timeout(30):
+    """Until the listener is there, where it has to be connected first."""
+    if database.dialect == "postgresql":
         assert await listener.wait(30)
 
 
+@pytest.mark.postgres
 def test_what_is_read_on_a_line_is_what_the_driver_reads(shared: Database) -> None:
     fields = {
         "labels": {"kind": "bug", "note": "50% é"},
@@ -146,43 +148,44 @@ def test_what_is_read_on_a_line_is_what_the_driver_reads(shared: Database) -> No
     ],
 )
 def test_what_must_be_weighed_is_left_to_a_whole_turn(
-    shared: Database, project: dict, task: dict, question: dict
+    database: Database, project: dict, task: dict, question: dict
 ) -> None:
-    make(shared, **project)
-    ask(shared, "a", **task)
-    before = shared.read_sync(tasks.get, "a")
-    assert claimed(shared, **question) is None
-    assert shared.read_sync(tasks.get, "a") == before
-    assert shared.read_sync(attempts.of_task, "a") == []
+    make(database, **project)
+    ask(database, "a", **task)
+    before = database.read_sync(tasks.get, "a")
+    assert claimed(database, **question) is None
+    assert database.read_sync(tasks.get, "a") == before
+    assert database.read_sync(attempts.of_task, "a") == []
 
 
 @pytest.mark.parametrize("what", ["another task", "one that is due", "a limit", "a provider", "an agent"])
-def test_nor_is_a_task_claimed_beside_which_anything_else_counts(shared: Database, what: str) -> None:
-    make(shared)
-    make(shared, "shop")
+def test_nor_is_a_task_claimed_beside_which_anything_else_counts(database: Database, what: str) -> None:
+    make(database)
+    make(database, "shop")
     match what:
         case "another task":
-            ask(shared, "b", project="shop")
+            ask(database, "b", project="shop")
         case "one that is due":
-            ask(shared, "b", project="shop", run_at=NOW - 1)
+            ask(database, "b", project="shop", run_at=NOW - 1)
         case "a limit":
-            shared.run_sync(limits.put, Limit(scope=LimitScope.INSTANCE, max_concurrent=9), now=1.0)
+            database.run_sync(limits.put, Limit(scope=LimitScope.INSTANCE, max_concurrent=9), now=1.0)
         case "a provider":
-            shared.run_sync(backoffs.store, {"anthropic": AWAY})
+            database.run_sync(backoffs.store, {"anthropic": AWAY})
         case "an agent":
-            ask(shared, "b", project="shop", run_at=NOW + 1)
-    ask(shared, "a", **({"parent_id": "b", "parent_attempt": 1} if what == "an agent" else {}))
-    assert claimed(shared) is None
+            ask(database, "b", project="shop", run_at=NOW + 1)
+    ask(database, "a", **({"parent_id": "b", "parent_attempt": 1} if what == "an agent" else {}))
+    assert claimed(database) is None
 
 
-def test_only_a_worker_with_labels_looks_further_where_some_are_required(shared: Database) -> None:
-    make(shared)
-    ask(shared, "a")
-    ask(shared, "b", requires=("gpu",))
-    assert claimed(shared, labelled=True) is None
-    assert claimed(shared) == "a"
+def test_only_a_worker_with_labels_looks_further_where_some_are_required(database: Database) -> None:
+    make(database)
+    ask(database, "a")
+    ask(database, "b", requires=("gpu",))
+    assert claimed(database, labelled=True) is None
+    assert claimed(database) == "a"
 
 
+@pytest.mark.postgres
 def test_workers_that_ask_at_once_never_claim_the_same_and_leave_none(postgres_url: str) -> None:
     """One of them always by whole turns."""
     ids = [f"t{number:03}" for number in range(40)]
@@ -269,61 +272,61 @@ def ids(turned: Turned) -> list[str]:
     ],
     ids=["nothing else", "a provider left alone here", "a host that lacks something", "news of a provider"],
 )
-def test_the_second_of_a_kind_takes_one_question(shared: Database, brought: dict, expected: int) -> None:
+def test_the_second_of_a_kind_takes_one_question(database: Database, brought: dict, expected: int) -> None:
     whole = Whole()
-    make(shared)
+    make(database)
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         for task_id in ("a", "b"):
-            await shared.run(tasks.create, NEW, task_id=task_id, now=1.0)
+            await database.run(tasks.create, NEW, task_id=task_id, now=1.0)
             turned = await take(order(slots=2, **(brought if task_id == "b" else {})))
             assert ids(turned) == ([task_id] if not brought.get("backoffs") or task_id == "a" else [])
         assert whole.count == expected
         again = await take(order(slots=2))
         assert ids(again) == (["b"] if brought.get("backoffs") else [])
 
-    with_turns(shared, whole.counsel, body)
+    with_turns(database, whole.counsel, body)
     wanted = [(PLACE, 2)]
-    assert shared.read_sync(limits.running) == wanted
+    assert database.read_sync(limits.running) == wanted
 
 
-def test_what_is_remembered_holds_until_the_rules_change(shared: Database) -> None:
+def test_what_is_remembered_holds_until_the_rules_change(database: Database) -> None:
     whole = Whole()
-    make(shared)
+    make(database)
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         for number in range(6):
             if number in (2, 4):
-                await shared.run(mark_rules_changed)
-            await shared.run(tasks.create, NEW, task_id=f"t{number}", now=1.0)
+                await database.run(mark_rules_changed)
+            await database.run(tasks.create, NEW, task_id=f"t{number}", now=1.0)
             assert ids(await take(order(slots=2))) == [f"t{number}"]
         assert whole.count == 3
 
-    with_turns(shared, whole.counsel, body)
+    with_turns(database, whole.counsel, body)
 
 
-def test_the_kinds_seen_last_are_remembered(shared: Database) -> None:
+def test_the_kinds_seen_last_are_remembered(database: Database) -> None:
     whole = Whole()
     for number in range(PRECEDENTS + 1):
-        make(shared, f"p{number}")
+        make(database, f"p{number}")
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         for number in (*range(PRECEDENTS + 1), PRECEDENTS, 1, 0):
             before = whole.count
             wanted = replace(NEW, project_id=f"p{number}")
             task_id = f"t{number}-{before}"
-            await shared.run(tasks.create, wanted, task_id=task_id, now=1.0)
+            await database.run(tasks.create, wanted, task_id=task_id, now=1.0)
             turned = await take(order(slots=2))
             assert ids(turned) == [task_id]
             seen.append(whole.count - before)
 
     seen: list[int] = []
-    with_turns(shared, whole.counsel, body)
+    with_turns(database, whole.counsel, body)
     assert seen == [1] * (PRECEDENTS + 1) + [0, 0, 1]
 
 
-def test_an_empty_queue_says_when_something_is_due(shared: Database) -> None:
-    make(shared)
+def test_an_empty_queue_says_when_something_is_due(database: Database) -> None:
+    make(database)
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         first, second = await take(order(slots=2)), await take(order(slots=2))
@@ -331,21 +334,22 @@ def test_an_empty_queue_says_when_something_is_due(shared: Database) -> None:
         assert second.at > first.at
         assert not second.seen
 
-    ask(shared, "later", run_at=9e9)
-    with_turns(shared, CODER, body)
+    ask(database, "later", run_at=9e9)
+    with_turns(database, CODER, body)
 
 
-def test_what_is_due_is_not_taken_for_an_empty_queue(shared: Database) -> None:
-    make(shared)
+def test_what_is_due_is_not_taken_for_an_empty_queue(database: Database) -> None:
+    make(database)
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         assert not ids(await take(order(slots=2)))
-        await shared.run(tasks.create, replace(NEW, run_at=50.0), task_id="a", now=1.0)
+        await database.run(tasks.create, replace(NEW, run_at=50.0), task_id="a", now=1.0)
         assert ids(await take(order(slots=2))) == ["a"]
 
-    with_turns(shared, CODER, body)
+    with_turns(database, CODER, body)
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize("known", [False, True], ids=["a first of its kind", "one as claimed before"])
 def test_what_another_has_in_hand_is_not_waited_for_and_looked_at_again_soon(
     shared: Database, postgres_url: str, known: bool
@@ -370,6 +374,7 @@ def test_what_another_has_in_hand_is_not_waited_for_and_looked_at_again_soon(
     with_turns(shared, CODER, body)
 
 
+@pytest.mark.postgres
 def test_nor_when_it_is_beside_others_that_have_to_wait(shared: Database, postgres_url: str) -> None:
     make(shared)
     make(shared, "shop", max_concurrent=1)
@@ -388,11 +393,11 @@ def test_nor_when_it_is_beside_others_that_have_to_wait(shared: Database, postgr
     with_turns(shared, CODER, body)
 
 
-def test_tasks_of_a_paused_project_are_in_nobodys_hand(shared: Database) -> None:
-    make(shared, paused=True)
-    ask(shared, "a", "b")
+def test_tasks_of_a_paused_project_are_in_nobodys_hand(database: Database) -> None:
+    make(database, paused=True)
+    ask(database, "a", "b")
 
     async def body(take: Callable[[Order], Awaitable[Turned]]) -> None:
         assert (await take(order(slots=2))).due is None
 
-    with_turns(shared, CODER, body)
+    with_turns(database, CODER, body)
