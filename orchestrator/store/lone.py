@@ -24,6 +24,21 @@ Precedents = Mapping[tuple[str, str | None], Place]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a worker asks with."""
+
+    worker: str
+    lease_seconds: float
+    labelled: bool
+    """Whether it may take what others may not."""
+    rules: int
+    """Version of the rules that the precedents are of."""
+    precedents: Precedents
+    now: float | None = None
+    """Replaces the clock, in Unix seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """The queue at one moment."""
 
@@ -118,68 +133,54 @@ FROM seen LEFT JOIN taken ON true
 )
 
 
-def claim_here(
-    tx: Connection,
-    *,
-    worker: str,
-    lease_seconds: float,
-    labelled: bool,
-    rules: int,
-    precedents: Precedents,
-    now: float | None = None,
-) -> Found:
+def claim_here(tx: Connection, question: Question) -> Found:
     """`claim_lone` as part of a transaction, where the database is in this process and a question no cheaper
     than any other call."""
-    now = time.time() if now is None else now
-    given = {"labelled": labelled, "rules": rules, "rows": _rows(precedents), "now": now}
-    (row,) = _ASK.rows(tx, given)
+    now = time.time() if question.now is None else question.now
+    (row,) = _ASK.rows(tx, {**_given(question), "now": now})
     found = _found(row)
     task_id, profile, model, host = row[5:]
     if task_id is None:
         return found
-    place = {task_id: Place(host=host, profile_id=profile, model=model)}
-    claims = queue.claim(tx, [task_id], worker=worker, now=now, lease_seconds=lease_seconds, places=place)
-    return replace(found, claim=claims[0])
+    (claim,) = queue.claim(
+        tx,
+        [task_id],
+        worker=question.worker,
+        now=now,
+        lease_seconds=question.lease_seconds,
+        places={task_id: Place(host=host, profile_id=profile, model=model)},
+    )
+    return replace(found, claim=claim)
 
 
-async def claim_lone(
-    listener: Listener,
-    *,
-    worker: str,
-    lease_seconds: float,
-    labelled: bool,
-    rules: int,
-    precedents: Precedents,
-    now: float | None = None,
-) -> Found | None:
+async def claim_lone(listener: Listener, question: Question) -> Found | None:
     """How the queue is, and the claim of the only task in it, if one like it was claimed under these very
-    `rules` and nothing else is to be weighed. `labelled` is a worker that may take what others may not. `now`
-    replaces the database's clock. `None` where the listener cannot ask; a claim that was made all the same
-    runs out, as that of a worker that died."""
-    values = {
-        "worker": worker,
-        "lease_seconds": lease_seconds,
-        "labelled": labelled,
-        "rules": rules,
-        "rows": _rows(precedents),
-        "now": now,
-    }
-    rows = await listener.ask(_ASK, values)
+    rules and nothing else is to be weighed. `None` where the listener cannot ask; a claim that was made all
+    the same runs out, as that of a worker that died."""
+    rows = await listener.ask(_ASK, _given(question))
     if not rows:
         return None
     found, row = _found(rows[0]), rows[0][5:]
     if row[0] is None:
         return found
-    task = task_read(row)
-    claim = Claim(task=task, worker=worker, attempt=task.attempt, lease_until=found.at + lease_seconds)
+    task, until = task_read(row), found.at + question.lease_seconds
+    claim = Claim(task=task, worker=question.worker, attempt=task.attempt, lease_until=until)
     return replace(found, claim=claim)
 
 
-def _rows(precedents: Precedents) -> str:
-    return parameter(
+def _given(question: Question) -> dict[str, Any]:
+    places = (
         {"project": project, "named": named, "profile": one.profile_id, "model": one.model, "host": one.host}
-        for (project, named), one in precedents.items()
+        for (project, named), one in question.precedents.items()
     )
+    return {
+        "worker": question.worker,
+        "lease_seconds": question.lease_seconds,
+        "labelled": question.labelled,
+        "rules": question.rules,
+        "rows": parameter(places),
+        "now": question.now,
+    }
 
 
 def _found(row: tuple[Any, ...]) -> Found:

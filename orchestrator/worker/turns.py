@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.domain.limit import Place
 from orchestrator.domain.provider import Backoff
 from orchestrator.store import lone, waiting
 from orchestrator.store.database import Database, Transaction
-from orchestrator.store.lone import Found
+from orchestrator.store.lone import Found, Question
 from orchestrator.store.wake import Listener
 from orchestrator.worker.admission import Key
 from orchestrator.worker.basis import Counsel, Order, Turned, most_of
@@ -37,7 +37,7 @@ class Turns:
             return self._learn(await self._database.run(turn, order, self._counsel))
         if self._database.dialect == "sqlite":
             return self._learn(await self._database.run(self._lone_or_whole, order))
-        found = await lone.claim_lone(listener, **self._question(order))
+        found = await lone.claim_lone(listener, self._question(order))
         if found is not None and (brief := self._brief(found, order)) is not None:
             return self._learn(brief)
         turned = self._learn(await self._database.run(turn, order, self._counsel))
@@ -45,19 +45,19 @@ class Turns:
         return await self._again_if_in_hand(turned, order) if came_to_nothing else turned
 
     def _lone_or_whole(self, tx: Transaction, order: Order) -> Turned:
-        brief = self._brief(lone.claim_here(tx, **self._question(order)), order)
+        brief = self._brief(lone.claim_here(tx, self._question(order)), order)
         return turn(tx, order, self._counsel) if brief is None else brief
 
-    def _question(self, order: Order) -> dict[str, Any]:
+    def _question(self, order: Order) -> Question:
         """What only this worker knows of keeps it from going by precedents."""
         alone = order.backoffs or not order.keeping
-        return {
-            "worker": order.worker,
-            "lease_seconds": order.lease_seconds,
-            "labelled": bool(order.labels),
-            "rules": self._rules,
-            "precedents": {} if alone else self._precedents,
-        }
+        return Question(
+            worker=order.worker,
+            lease_seconds=order.lease_seconds,
+            labelled=bool(order.labels),
+            rules=self._rules,
+            precedents={} if alone else self._precedents,
+        )
 
     def _learn(self, turned: Turned) -> Turned:
         if turned.rules is not None:

@@ -30,7 +30,7 @@ from orchestrator.domain.settle import settle
 from orchestrator.domain.task import TERMINAL, Claim, NewTask, Task
 from orchestrator.store import attempts, projects, queue, rescue, tasks
 from orchestrator.store.database import Transaction
-from orchestrator.store.lone import claim_here, claim_lone
+from orchestrator.store.lone import Question, claim_here, claim_lone
 from orchestrator.worker.basis import Order
 from orchestrator.worker.turn import turn
 from stateful import DONE, NEVER, UNHEARD, CutOff, DatabaseMachine, try_out
@@ -136,19 +136,19 @@ class Queue(DatabaseMachine):
         with pytest.raises(CutOff):
             self.database.run_sync(only_meant)
         (whole,) = meant
-        question: dict[str, Any] = {
-            "worker": worker,
-            "lease_seconds": LEASE,
-            "labelled": False,
-            "rules": whole.rules,
-            "precedents": {(name, None): Place(host="here") for name in LIMITS},
-            "now": self.now,
-        }
+        question = Question(
+            worker=worker,
+            lease_seconds=LEASE,
+            labelled=False,
+            rules=whole.rules,
+            precedents={(name, None): Place(host="here") for name in LIMITS},
+            now=self.now,
+        )
         if self.database.dialect == "postgresql":
             asking = Asking(lambda work, *args: self.run_to(asked, work, *args))
-            found = asyncio.run(claim_lone(asking, **question))
+            found = asyncio.run(claim_lone(asking, question))
         else:
-            found = self.run_to(asked, claim_here, **question)
+            found = self.run_to(asked, claim_here, question)
         if found is None:
             return multiple()
         if found.claim is not None:

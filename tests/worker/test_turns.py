@@ -16,7 +16,7 @@ from orchestrator.domain.provider import Backoff
 from orchestrator.domain.task import NewTask, Task
 from orchestrator.store import attempts, backoffs, limits, projects, tasks
 from orchestrator.store.database import Database, Transaction, open_database
-from orchestrator.store.lone import claim_here, claim_lone
+from orchestrator.store.lone import Question, claim_here, claim_lone
 from orchestrator.store.outbox import mark_rules_changed
 from orchestrator.store.wake import Listener
 from orchestrator.worker.admission import Verdict
@@ -56,12 +56,12 @@ def rules(database: Database) -> int:
 def claimed(database: Database, **fields: Any) -> str | None:
     """The task that one question claims, by a precedent for the project `acme`."""
     given = {"labelled": False, "rules": rules(database), "precedents": {("acme", None): PLACE}, "now": NOW}
-    question = {"worker": "w1", "lease_seconds": 30.0, **given, **fields}
+    question = Question(**{"worker": "w1", "lease_seconds": 30.0, **given, **fields})
     if database.dialect == "postgresql":
-        found = asyncio.run(claim_lone(Asking(database.run_sync), **question))
+        found = asyncio.run(claim_lone(Asking(database.run_sync), question))
         assert found is not None
     else:
-        found = database.run_sync(claim_here, **question)
+        found = database.run_sync(claim_here, question)
     return None if found.claim is None else found.claim.task.id
 
 
@@ -95,23 +95,23 @@ def test_what_is_read_on_a_line_is_what_the_driver_reads(shared: Database) -> No
     make(shared)
     ask(shared, "a", **fields)
 
-    async def question() -> Task | None:
+    async def asked() -> Task | None:
         async with shared.listener() as listener:
             await heard(shared, listener)
-            found = await claim_lone(
-                listener,
+            question = Question(
                 worker="w1",
                 lease_seconds=30.0,
                 labelled=False,
                 rules=rules(shared),
                 precedents={("acme", None): PLACE},
             )
+            found = await claim_lone(listener, question)
         assert found is not None
         assert found.claim is not None
         assert found.claim.lease_until == found.at + 30.0
         return found.claim.task
 
-    assert asyncio.run(question()) == shared.read_sync(tasks.get, "a")
+    assert asyncio.run(asked()) == shared.read_sync(tasks.get, "a")
 
 
 @pytest.mark.parametrize(
