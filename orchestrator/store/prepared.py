@@ -16,7 +16,9 @@ Rows = list[tuple[Any, ...]]
 """As the driver gives them: JSON is text, and SQLite's truth values are numbers."""
 
 _PARAMSTYLE: Final[Mapping[str, Literal["named", "pyformat"]]] = {"sqlite": "named", "postgresql": "pyformat"}
-_NUMBERED: Final = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # not ours
+_NUMBERED: Final = postgresql.dialect(  # type: ignore[no-untyped-call]  # SQLAlchemy gives it no types
+    paramstyle="numeric_dollar"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -151,14 +151,10 @@ def waiting_of(admitted: Sequence[Candidate], places: Mapping[str, Place]) -> tu
 
 
 def snapshot_of(
-    order: Order,
-    looked: Looked,
-    spent: Mapping[str, Spent],
-    rooms: Mapping[Use, int],
-    waiting: tuple[Waiting, ...] = (),
+    order: Order, looked: Looked, spent: Mapping[str, Spent], rooms: Mapping[Use, int]
 ) -> Snapshot:
     return Snapshot(
-        waiting=waiting,
+        waiting=(),
         rooms=rooms,
         shares={
             project: share(

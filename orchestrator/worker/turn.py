@@ -34,14 +34,13 @@ def turn(tx: Transaction, order: Order, counsel: Counsel, clock: Clock | None = 
     looked = _look(tx, order, clock)
     now, candidates, limits = looked.at, looked.candidates, looked.limits
     rules = counsel.rules(tx, now, order.heard, looked.rules)
-    seen, backoffs = len(candidates), rules.backoffs
     turned = Turned(
         at=now,
         recorded=recorded,
         claims=(),
-        seen=seen,
+        seen=len(candidates),
         due=looked.due,
-        backoffs=backoffs,
+        backoffs=rules.backoffs,
         rules=looked.rules,
     )
     if not candidates:

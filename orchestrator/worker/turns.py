@@ -33,14 +33,19 @@ class Turns:
 
     async def take(self, order: Order, listener: Listener) -> Turned:
         """Raises what `Database.run` does."""
+        turned = await self._take(order, listener)
+        self._learn(turned)
+        return turned
+
+    async def _take(self, order: Order, listener: Listener) -> Turned:
         if order.endings or order.heard or not order.slots:
-            return self._learn(await self._database.run(turn, order, self._counsel))
+            return await self._database.run(turn, order, self._counsel)
         if self._database.dialect == "sqlite":
-            return self._learn(await self._database.run(self._lone_or_whole, order))
+            return await self._database.run(self._lone_or_whole, order)
         found = await lone.claim_lone(listener, self._question(order))
         if found is not None and (brief := self._brief(found, order)) is not None:
-            return self._learn(brief)
-        turned = self._learn(await self._database.run(turn, order, self._counsel))
+            return brief
+        turned = await self._database.run(turn, order, self._counsel)
         came_to_nothing = found is not None and not turned.claims and not turned.held
         return await self._again_if_in_hand(turned, order) if came_to_nothing else turned
 
@@ -59,14 +64,14 @@ class Turns:
             precedents={} if alone else self._precedents,
         )
 
-    def _learn(self, turned: Turned) -> Turned:
-        if turned.rules is not None:
-            if turned.rules != self._rules:
-                self._rules, self._precedents = turned.rules, {}
-            self._backoffs = turned.backoffs
-            for claim, _slot in turned.claims:
-                self._remember((claim.task.project_id, claim.task.profile_id), turned.places[claim.task.id])
-        return turned
+    def _learn(self, turned: Turned) -> None:
+        if turned.rules is None:
+            return
+        if turned.rules != self._rules:
+            self._rules, self._precedents = turned.rules, {}
+        self._backoffs = turned.backoffs
+        for claim, _slot in turned.claims:
+            self._remember((claim.task.project_id, claim.task.profile_id), turned.places[claim.task.id])
 
     def _remember(self, key: Key, place: Place) -> None:
         self._precedents.pop(key, None)  # the last one taken is the last to be forgotten
